@@ -1,0 +1,1 @@
+"""Generative semantic segmentation in Keras 3."""

@@ -1,0 +1,241 @@
+"""Attention within windows that shift from block to block (Swin)."""
+
+import keras
+import numpy as np
+from keras import ops
+
+# What keeps two pixels of one window apart when the shift brought them
+# together from opposite borders; the value of the original Swin.
+_APART = -100.0
+
+
+@keras.saving.register_keras_serializable(package="gss_keras")
+class WindowAttention(keras.layers.Layer):
+    """Lets every position attend to the others in its window.
+
+    The map is cut into windows of `window x window` positions. With a shift,
+    the cuts move down and right by `shift` positions, so that what two
+    windows keep apart in one block meets in the next. Maps of any size work:
+    they are padded with zeros at the bottom and the right, and the padding
+    is attended to like any other position.
+
+    Args:
+        channels: Channels in and out; a multiple of `heads`.
+        heads: Number of attention heads.
+        window: Side of a window in positions.
+        shift: How far the cuts are shifted, from 0 to `window - 1`.
+        **kwargs: Passed to `keras.layers.Layer`.
+
+    Call arguments:
+        features: Float tensor of shape `(batch, height, width, channels)`.
+
+    Returns:
+        Tensor of the same shape.
+
+    Raises:
+        ValueError: If `channels` is no multiple of `heads` or `shift` is not
+            below `window`.
+
+    Reference:
+        Liu et al., "Swin Transformer", ICCV 2021, section 3.2.
+    """
+
+    def __init__(self, channels, heads, window=7, shift=0, **kwargs):
+        if channels % heads:
+            raise ValueError(
+                "`channels` must be a multiple of `heads`. "
+                f"Received: channels={channels}, heads={heads}"
+            )
+        if not 0 <= shift < window:
+            raise ValueError(
+                "`shift` must be at least 0 and below `window`. "
+                f"Received: shift={shift}, window={window}"
+            )
+        super().__init__(**kwargs)
+        self.channels = channels
+        self.heads = heads
+        self.window = window
+        self.shift = shift
+        self.query_key_value = keras.layers.Dense(
+            3 * channels, name="query_key_value", dtype=self.dtype_policy
+        )
+        self.projection = keras.layers.Dense(
+            channels, name="projection", dtype=self.dtype_policy
+        )
+        self._bias_index = _relative_positions(window)
+
+    def build(self, input_shape):
+        self.query_key_value.build(input_shape)
+        self.projection.build(input_shape)
+        self.relative_position_bias = self.add_weight(
+            shape=((2 * self.window - 1) ** 2, self.heads),
+            initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+            name="relative_position_bias",
+        )
+
+    def call(self, features):
+        height, width = ops.shape(features)[1], ops.shape(features)[2]
+        down, right = -height % self.window, -width % self.window
+        x = ops.pad(features, [[0, 0], [0, down], [0, right], [0, 0]])
+        if self.shift:
+            x = ops.roll(x, (-self.shift, -self.shift), axis=(1, 2))
+        windows = self._attend(self._cut(x), height + down, width + right)
+        x = self._join(windows, height + down, width + right)
+        if self.shift:
+            x = ops.roll(x, (self.shift, self.shift), axis=(1, 2))
+        return x[:, :height, :width]
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.channels)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "channels": self.channels,
+            "heads": self.heads,
+            "window": self.window,
+            "shift": self.shift,
+        }
+
+    def _cut(self, x):
+        """Cuts `(b, h, w, c)` into `(b, windows, positions, c)`."""
+        side, (_, height, width, channels) = self.window, ops.shape(x)
+        rows, columns = height // side, width // side
+        x = ops.reshape(x, (-1, rows, side, columns, side, channels))
+        x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
+        return ops.reshape(x, (-1, rows * columns, side * side, channels))
+
+    def _join(self, windows, height, width):
+        """Puts `(b, windows, positions, c)` back into `(b, h, w, c)`."""
+        side, channels = self.window, self.channels
+        rows, columns = height // side, width // side
+        x = ops.reshape(windows, (-1, rows, columns, side, side, channels))
+        x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
+        return ops.reshape(x, (-1, height, width, channels))
+
+    def _attend(self, windows, height, width):
+        count, positions = ops.shape(windows)[1], self.window**2
+        per_head = self.channels // self.heads
+        mixed = self.query_key_value(windows)
+        mixed = ops.reshape(
+            mixed, (-1, count, positions, 3, self.heads, per_head)
+        )
+        mixed = ops.transpose(mixed, (3, 0, 1, 4, 2, 5))
+        query, key, value = mixed[0], mixed[1], mixed[2]
+        scores = ops.matmul(
+            query * per_head**-0.5, ops.transpose(key, (0, 1, 2, 4, 3))
+        )
+        scores = scores + self._bias(scores.dtype)
+        if self.shift:
+            scores = scores + self._apart(height, width, scores.dtype)
+        x = ops.matmul(ops.softmax(scores, axis=-1), value)
+        x = ops.transpose(x, (0, 1, 3, 2, 4))
+        x = ops.reshape(x, (-1, count, positions, self.channels))
+        return self.projection(x)
+
+    def _bias(self, dtype):
+        bias = ops.take(self.relative_position_bias, self._bias_index, axis=0)
+        return ops.cast(ops.transpose(bias, (2, 0, 1)), dtype)
+
+    def _apart(self, height, width, dtype):
+        """Finds the pairs that the shift brought together by wrapping."""
+
+        def region(size):
+            index = ops.arange(size)
+            wrapped = ops.cast(index >= size - self.shift, "int32")
+            return ops.cast(index >= size - self.window, "int32") + wrapped
+
+        regions = 3 * region(height)[:, None] + region(width)[None, :]
+        regions = self._cut(regions[None, :, :, None])[0, :, :, 0]
+        differ = regions[:, :, None] != regions[:, None, :]
+        return ops.cast(differ, dtype)[:, None] * _APART
+
+
+def _relative_positions(window):
+    """Numbers each pair of window positions by how they lie to each other."""
+    rows, columns = np.divmod(np.arange(window**2), window)
+    down = rows[:, None] - rows[None, :] + window - 1
+    right = columns[:, None] - columns[None, :] + window - 1
+    return (down * (2 * window - 1) + right).astype("int32")
+
+
+@keras.saving.register_keras_serializable(package="gss_keras")
+class SwinBlock(keras.layers.Layer):
+    """Mixes a map within windows, then each position for itself.
+
+    Args:
+        channels: Channels in and out; a multiple of `heads`.
+        heads: Number of attention heads.
+        hidden: Width of the two-layer perceptron.
+        window: Side of a window in positions.
+        shift: How far this block's windows are shifted.
+        drop_path: Probability with which, in training, each of the two
+            residual branches is left out for a whole sample.
+        **kwargs: Passed to `keras.layers.Layer`.
+
+    Call arguments:
+        features: Float tensor of shape `(batch, height, width, channels)`.
+        training: Whether branches may be dropped.
+
+    Returns:
+        Tensor of the same shape.
+
+    Reference:
+        Liu et al., "Swin Transformer", ICCV 2021, equation 3.
+    """
+
+    def __init__(
+        self, channels, heads, hidden, window=7, shift=0, drop_path=0.0,
+        **kwargs,
+    ):  # fmt: skip
+        super().__init__(**kwargs)
+        self.channels = channels
+        self.heads = heads
+        self.hidden = hidden
+        self.window = window
+        self.shift = shift
+        self.drop_path = drop_path
+        layers, dtype = keras.layers, self.dtype_policy
+        self.attention_norm = layers.LayerNormalization(
+            epsilon=1e-5, name="attention_norm", dtype=dtype
+        )
+        self.attention = WindowAttention(
+            channels, heads, window, shift, name="attention", dtype=dtype
+        )
+        self.perceptron_norm = layers.LayerNormalization(
+            epsilon=1e-5, name="perceptron_norm", dtype=dtype
+        )
+        self.expand = layers.Dense(hidden, name="expand", dtype=dtype)
+        self.reduce = layers.Dense(channels, name="reduce", dtype=dtype)
+        # One random number a sample decides for the whole branch.
+        self.drop = layers.Dropout(
+            drop_path, noise_shape=(None, 1, 1, 1), name="drop", dtype=dtype
+        )
+
+    def build(self, input_shape):
+        self.attention_norm.build(input_shape)
+        self.attention.build(input_shape)
+        self.perceptron_norm.build(input_shape)
+        self.expand.build(input_shape)
+        self.reduce.build((*input_shape[:-1], self.hidden))
+
+    def call(self, features, training=None):
+        x = self.attention(self.attention_norm(features))
+        features = features + self.drop(x, training=training)
+        x = self.expand(self.perceptron_norm(features))
+        x = self.reduce(keras.activations.gelu(x, approximate=False))
+        return features + self.drop(x, training=training)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "channels": self.channels,
+            "heads": self.heads,
+            "hidden": self.hidden,
+            "window": self.window,
+            "shift": self.shift,
+            "drop_path": self.drop_path,
+        }
