@@ -1,0 +1,234 @@
+"""Colors of the classes: one row of RGB per class.
+
+A palette decides how well a mask survives being an image: the further apart
+its closest two colors, the more the tokenizer may blur before classes are
+mistaken. Palettes are plain arrays, so any other one may be used instead.
+"""
+
+import difflib
+import functools
+import json
+import pathlib
+
+import numpy as np
+
+from gss_keras.maskige import packing
+
+_FILE = pathlib.Path(__file__).with_name("palettes.json")
+
+
+def named(name):
+    """Look a dataset's usual palette up.
+
+    Args:
+        name: One of `"cityscapes"`, `"ade20k"`, `"mseg"`, `"camvid"`.
+
+    Returns:
+        A float32 array `(num_classes, 3)` of RGB colors in 0-255.
+
+    Raises:
+        ValueError: If no palette has that name.
+
+    Example:
+
+    >>> named("camvid")[0].tolist()
+    [128.0, 128.0, 128.0]
+    """
+    return np.array(_entry(name)["colors"], "float32")
+
+
+def ignore_color(name):
+    """Look up the color in which a dataset paints ignored pixels.
+
+    Args:
+        name: One of the names that `named` takes.
+
+    Returns:
+        A tuple of three integers in 0-255.
+
+    Raises:
+        ValueError: If no palette has that name.
+
+    Example:
+
+    >>> ignore_color("ade20k")
+    (215, 216, 196)
+    """
+    return tuple(_entry(name)["ignore_color"])
+
+
+def cityscapes():
+    """Return the 19 usual colors of Cityscapes, float32, 0-255."""
+    return named("cityscapes")
+
+
+def ade20k():
+    """Return the release's 150 colors for ADE20K, float32, 0-255."""
+    return named("ade20k")
+
+
+def mseg():
+    """Return the release's 194 colors for MSeg, float32, 0-255."""
+    return named("mseg")
+
+
+def camvid():
+    """Return SegNet's 11 colors for CamVid, float32, 0-255.
+
+    The classes are sky, building, pole, road, pavement, tree, sign, fence,
+    car, pedestrian and bicyclist, in this order.
+    """
+    return named("camvid")
+
+
+def random(num_classes, seed=0):
+    """Draw distinct colors uniformly: the palette of FF-R.
+
+    Args:
+        num_classes: Integer of at least 1.
+        seed: Integer; the same seed gives the same palette.
+
+    Returns:
+        A float32 array `(num_classes, 3)` of whole numbers in 0-255.
+
+    Raises:
+        ValueError: If `num_classes` is not a positive integer.
+
+    Example:
+
+    >>> random(19, seed=1).shape
+    (19, 3)
+    """
+    _check_count(num_classes)
+    numbers = np.random.default_rng(seed).choice(
+        256**3, size=num_classes, replace=False
+    )
+    channels = [numbers // 256**2, numbers // 256 % 256, numbers % 256]
+    return np.stack(channels, axis=1).astype("float32")
+
+
+def maximal_distance(num_classes, seed=0):
+    """Choose colors whose smallest distance is as large as possible.
+
+    The set of colors depends on the number of classes alone; the seed
+    decides which class gets which color. No seed is therefore worse than
+    another.
+
+    Args:
+        num_classes: Integer of at least 1.
+        seed: Integer; the same seed gives the same palette.
+
+    Returns:
+        A float32 array `(num_classes, 3)` of RGB colors in 0-255.
+
+    Raises:
+        ValueError: If `num_classes` is not a positive integer.
+
+    Reference:
+        Section 3.2 of the paper. The release's palettes are color grids
+        edited by hand, with smallest distances near 20.
+
+    Example:
+
+    >>> round(smallest_distance(maximal_distance(8, seed=3)), 1)
+    255.0
+    """
+    _check_count(num_classes)
+    order = np.random.default_rng(seed).permutation(num_classes)
+    return _spread_colors(num_classes)[order]
+
+
+def smallest_distance(palette):
+    """Measure the RGB distance of the closest two colors of a palette.
+
+    Args:
+        palette: Array `(num_classes, 3)` of colors in 0-255.
+
+    Returns:
+        A Python float in 0-255 units; infinity for a single color.
+
+    Example:
+
+    >>> round(smallest_distance(cityscapes()), 1)
+    20.0
+    """
+    return packing.smallest_distance(palette)
+
+
+def as_palette(palette):
+    """Turn a name or an array into a checked palette.
+
+    Args:
+        palette: A name that `named` takes, or an array-like
+            `(num_classes, 3)` of distinct colors in 0-255.
+
+    Returns:
+        A new float32 array `(num_classes, 3)` in 0-255.
+
+    Raises:
+        ValueError: If the name is unknown, the shape is wrong, a value lies
+            outside 0-255 or two colors are equal.
+
+    Example:
+
+    >>> as_palette([[0, 0, 0], [255, 0, 0]]).shape
+    (2, 3)
+    """
+    if isinstance(palette, str):
+        return named(palette)
+    colors = np.array(palette, "float32")
+    if colors.ndim != 2 or colors.shape[1] != 3 or not len(colors):
+        raise ValueError(
+            "`palette` must be an array `(num_classes, 3)` of RGB colors. "
+            f"Received: an array of shape {colors.shape}"
+        )
+    if not np.all((colors >= 0) & (colors <= 255)):
+        raise ValueError(
+            "`palette` must hold colors in 0-255. Received: values from "
+            f"{colors.min()} to {colors.max()}"
+        )
+    _check_distinct(colors)
+    return colors
+
+
+def _check_distinct(colors):
+    seen = {}
+    for index, color in enumerate(colors.tolist()):
+        other = seen.setdefault(tuple(color), index)
+        if other != index:
+            raise ValueError(
+                "`palette` must give each class a color of its own. "
+                f"Received: {color} for both class {other} and class {index}"
+            )
+
+
+def _check_count(num_classes):
+    if not isinstance(num_classes, (int, np.integer)) or num_classes < 1:
+        raise ValueError(
+            "`num_classes` must be a positive integer. "
+            f"Received: num_classes={num_classes!r}"
+        )
+
+
+@functools.cache
+def _entries():
+    return json.loads(_FILE.read_text(encoding="utf-8"))
+
+
+def _entry(name):
+    entries = _entries()
+    if name not in entries:
+        near = difflib.get_close_matches(str(name), entries, n=1, cutoff=0)
+        raise ValueError(
+            f"`palette` must be one of {sorted(entries)} when it is a name; "
+            f"did you mean {near[0]!r}? Received: palette={name!r}"
+        )
+    return entries[name]
+
+
+@functools.lru_cache(maxsize=None)
+def _spread_colors(num_classes):
+    if num_classes == 1:
+        return np.full((1, 3), 255, "float32")
+    points = packing.spread_points(num_classes)
+    return np.round(255 * points, 3).astype("float32")
