@@ -1,0 +1,5 @@
+"""Backbones: photos to feature maps of several strides."""
+
+from gss_keras.backbones.efficientnet_lite import EfficientNetLite
+
+__all__ = ["EfficientNetLite"]

@@ -1,0 +1,1 @@
+"""Converters from published PyTorch weights to presets of this package."""
