@@ -27,7 +27,6 @@ def spread_points(num_points, num_starts=16):
         A float64 array `(num_points, 3)` in `[0, 1]`.
 
     Example:
-
     >>> corners = spread_points(8)
     >>> sorted(set(corners.ravel().tolist()))
     [0.0, 1.0]

@@ -30,7 +30,6 @@ def named(name):
         ValueError: If no palette has that name.
 
     Example:
-
     >>> named("camvid")[0].tolist()
     [128.0, 128.0, 128.0]
     """
@@ -50,7 +49,6 @@ def ignore_color(name):
         ValueError: If no palette has that name.
 
     Example:
-
     >>> ignore_color("ade20k")
     (215, 216, 196)
     """
@@ -95,7 +93,6 @@ def random(num_classes, seed=0):
         ValueError: If `num_classes` is not a positive integer.
 
     Example:
-
     >>> random(19, seed=1).shape
     (19, 3)
     """
@@ -129,7 +126,6 @@ def maximal_distance(num_classes, seed=0):
         edited by hand, with smallest distances near 20.
 
     Example:
-
     >>> round(smallest_distance(maximal_distance(8, seed=3)), 1)
     255.0
     """
@@ -148,7 +144,6 @@ def smallest_distance(palette):
         A Python float in 0-255 units; infinity for a single color.
 
     Example:
-
     >>> round(smallest_distance(cityscapes()), 1)
     20.0
     """
@@ -170,7 +165,6 @@ def as_palette(palette):
             outside 0-255 or two colors are equal.
 
     Example:
-
     >>> as_palette([[0, 0, 0], [255, 0, 0]]).shape
     (2, 3)
     """
@@ -226,7 +220,7 @@ def _entry(name):
     return entries[name]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _spread_colors(num_classes):
     if num_classes == 1:
         return np.full((1, 3), 255, "float32")

@@ -1,0 +1,168 @@
+"""The mapping X: a mask is painted as an image, the maskige."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from gss_keras.maskige import palettes
+
+IGNORE_LABEL = 255
+
+
+@keras.saving.register_keras_serializable(package="gss_keras")
+class MaskigeMapping(keras.layers.Layer):
+    """Paints every pixel of a mask in the color of its class.
+
+    This is the linear map from one-hot masks to colors, done as a table
+    lookup where the masks are ids, and differentiable where they are soft.
+    It has no weights and always computes in float32.
+
+    Args:
+        palette: Name of a palette or array-like `(num_classes, 3)` of
+            distinct colors in 0-255; at most 255 classes, since id 255 means
+            ignore.
+        ignore_color: Three numbers in 0-255, the color of ignored pixels.
+        **kwargs: Passed to `keras.layers.Layer`.
+
+    Call arguments:
+        masks: Either int ids `(batch, height, width)`, where 255 and any
+            other id outside the palette is painted in the ignore color; or
+            float class probabilities `(batch, height, width, num_classes)`
+            in `[0, 1]`, where what a pixel lacks to 1 goes to the ignore
+            color.
+
+    Returns:
+        Maskiges, float32 `(batch, height, width, 3)` in `[0, 1]`.
+
+    Raises:
+        ValueError: If the palette or the ignore color is no set of colors,
+            or the masks have another rank or dtype.
+
+    Reference:
+        Section 3.2 of the paper, where the matrix of colors is called beta.
+
+    Example:
+        >>> mapping = MaskigeMapping([[255, 0, 0], [0, 0, 255]])
+        >>> keras.ops.convert_to_numpy(mapping(np.array([[[1, 255]]])))
+        array([[[[0., 0., 1.],
+                 [0., 0., 0.]]]], dtype=float32)
+    """
+
+    def __init__(self, palette, ignore_color=(0, 0, 0), **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.palette = palettes.as_palette(palette)
+        if self.num_classes > IGNORE_LABEL:
+            raise ValueError(
+                f"`palette` must hold at most {IGNORE_LABEL} colors, since "
+                f"id {IGNORE_LABEL} means ignore. "
+                f"Received: {self.num_classes} colors"
+            )
+        self.ignore_color = _as_color(ignore_color)
+        # The last row is looked up for every id outside the palette.
+        self._rows = np.vstack([self.palette, self.ignore_color]) / 255
+
+    @property
+    def num_classes(self):
+        """Number of classes, an int."""
+        return len(self.palette)
+
+    def call(self, masks):
+        self._check(masks)
+        rows = ops.convert_to_tensor(self._rows, "float32")
+        if _is_integer(masks):
+            ids = ops.cast(masks, "int32")
+            is_class = ops.logical_and(ids >= 0, ids < self.num_classes)
+            return ops.take(
+                rows, ops.where(is_class, ids, self.num_classes), axis=0
+            )
+        missing = 1 - ops.sum(masks, axis=-1, keepdims=True)
+        return ops.matmul(masks, rows[:-1]) + missing * rows[-1]
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:3], 3)
+
+    def compute_output_spec(self, masks):
+        self._check(masks)
+        shape = self.compute_output_shape(masks.shape)
+        return keras.KerasTensor(shape, self.compute_dtype)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "palette": self.palette.tolist(),
+            "ignore_color": self.ignore_color.tolist(),
+        }
+
+    def _check(self, masks):
+        shape = tuple(masks.shape)
+        dtype = keras.backend.standardize_dtype(masks.dtype)
+        is_fine = (
+            len(shape) == 3
+            if _is_integer(masks)
+            else len(shape) == 4 and shape[-1] == self.num_classes
+        )
+        if not is_fine:
+            raise ValueError(
+                "`masks` must be int ids `(batch, height, width)` or float "
+                "probabilities `(batch, height, width, num_classes)` with "
+                f"num_classes={self.num_classes}. Received: masks of shape "
+                f"{shape} and dtype {dtype}"
+            )
+
+
+def check_masks(masks, num_classes):
+    """Refuses masks whose ids the palette has no color for.
+
+    Inside a compiled model such ids pass for ignored pixels, so mistakes
+    have to be caught before.
+
+    Args:
+        masks: Int array-like `(height, width)` or `(batch, height, width)`,
+            not empty; ids in `[0, num_classes)` or 255 for ignore.
+        num_classes: Integer, the number of classes.
+
+    Returns:
+        The masks, an int32 NumPy array of the same shape.
+
+    Raises:
+        ValueError: If the dtype is not an integer, the rank is another, the
+            array is empty or an id lies outside.
+
+    Example:
+        >>> check_masks([[0, 1], [1, 255]], num_classes=2).dtype
+        dtype('int32')
+    """
+    masks = np.asarray(masks)
+    if masks.ndim not in (2, 3) or not masks.size:
+        raise ValueError(
+            "`masks` must be `(height, width)` or `(batch, height, width)`, "
+            "without a channel axis and not empty. "
+            f"Received: masks of shape {masks.shape}"
+        )
+    if not np.issubdtype(masks.dtype, np.integer):
+        raise ValueError(
+            "`masks` must hold integer class ids. "
+            f"Received: masks of dtype {masks.dtype}"
+        )
+    is_fine = (masks >= 0) & (masks < num_classes) | (masks == IGNORE_LABEL)
+    if not is_fine.all():
+        strange = np.unique(masks[~is_fine])[:10].tolist()
+        raise ValueError(
+            f"`masks` must hold ids from 0 to {num_classes - 1}, or "
+            f"{IGNORE_LABEL} for ignore. Received: ids {strange}"
+        )
+    return masks.astype("int32")
+
+
+def _is_integer(masks):
+    return "int" in keras.backend.standardize_dtype(masks.dtype)
+
+
+def _as_color(color):
+    color = np.array(color, "float32")
+    if color.shape != (3,) or not np.all((color >= 0) & (color <= 255)):
+        raise ValueError(
+            "`ignore_color` must be three numbers in 0-255. "
+            f"Received: ignore_color={color.tolist()}"
+        )
+    return color
