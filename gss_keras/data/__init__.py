@@ -1,0 +1,16 @@
+"""Read photos and masks, change them alike, feed them to `fit`."""
+
+from gss_keras.data.color_jitter import ColorJitter
+from gss_keras.data.pipeline import batches
+from gss_keras.data.sources import CamVid, Folders, load_all
+from gss_keras.data.transforms import Augmentation, Padding
+
+__all__ = [
+    "Augmentation",
+    "CamVid",
+    "ColorJitter",
+    "Folders",
+    "Padding",
+    "batches",
+    "load_all",
+]

@@ -1,0 +1,251 @@
+"""Change a photo and its mask alike: scale, crop, flip, colors, padding."""
+
+import dataclasses
+
+import numpy as np
+
+from gss_keras.data.color_jitter import ColorJitter
+from gss_keras.data.sources import IGNORE_LABEL
+
+# The ImageNet mean, which a model normalizes to 0.
+_PHOTO_FILL = (124, 116, 104)
+_CROP_TRIALS = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """Scales, crops, flips and recolors a photo together with its mask.
+
+    Every pixel of the result shows the same spot of the scene in photo and
+    mask. In order: random scale (photo bilinear, mask nearest), random crop
+    in which no class may fill more than a share (tried 10 times), horizontal
+    flip, color jitter on the photo, and padding at the bottom and the right
+    where the scaled photo is smaller than the crop (photo: ImageNet mean
+    color; mask: 255). Only the pixels inside the crop are ever scaled.
+
+    Args:
+        crop: Height and width of the result.
+        scale_range: Lowest and highest scale, drawn uniformly.
+        flip: Whether half of the photos are mirrored.
+        color_jitter: A `ColorJitter`, or `None` to keep the colors.
+        max_class_fraction: Largest share of one class in a crop; 1 turns the
+            rule off.
+        balance: Probability that a crop is centered on a pixel of a class
+            drawn uniformly among those of the photo, so that rare and small
+            classes are seen more often.
+
+    Raises:
+        ValueError: If an argument is out of range, or, when called, if photo
+            or mask has the wrong shape or type.
+
+    Reference: the training augmentation of the release. It scales without
+    smoothing; Pillow smooths where it shrinks, which avoids aliasing. Shares
+    are counted on every second pixel. `balance` is ours.
+
+    Example:
+    >>> import numpy as np
+    >>> augmentation = Augmentation(crop=(32, 48))
+    >>> photo = np.zeros((60, 80, 3), "uint8")
+    >>> mask = np.zeros((60, 80), "int32")
+    >>> photo, mask = augmentation(photo, mask, np.random.default_rng(0))
+    >>> photo.shape, mask.shape
+    ((32, 48, 3), (32, 48))
+    """
+
+    crop: tuple
+    scale_range: tuple = (0.5, 2.0)
+    flip: bool = True
+    color_jitter: ColorJitter | None = ColorJitter()
+    max_class_fraction: float = 0.75
+    balance: float = 0.0
+
+    def __post_init__(self):
+        """Check the arguments."""
+        _check_size("crop", self.crop)
+        lowest, highest = self.scale_range
+        if not 0 < lowest <= highest:
+            raise ValueError(
+                "`scale_range` must be a lowest and a highest scale, both "
+                f"above 0. Received: scale_range={self.scale_range}"
+            )
+        for argument in ("max_class_fraction", "balance"):
+            if not 0 <= getattr(self, argument) <= 1:
+                raise ValueError(
+                    f"`{argument}` must lie between 0 and 1. "
+                    f"Received: {argument}={getattr(self, argument)}"
+                )
+        if not (self.color_jitter is None or callable(self.color_jitter)):
+            raise ValueError(
+                "`color_jitter` must be a `ColorJitter` or `None`. "
+                f"Received: color_jitter={self.color_jitter!r}"
+            )
+
+    def __call__(self, photo, mask, generator):
+        """Transform one photo and its mask.
+
+        Args:
+            photo: uint8 array `(height, width, 3)`, 0-255 RGB.
+            mask: Int array `(height, width)`, class ids or 255.
+            generator: `numpy.random.Generator`.
+
+        Returns:
+            A pair: photo, uint8 `(*crop, 3)`, and mask, int32 `crop`.
+        """
+        _check_pair(photo, mask)
+        scale = generator.uniform(*self.scale_range)
+        window = self._draw_window(mask, scale, generator)
+        photo, mask = _scale_window(photo, mask, window)
+        if self.flip and generator.random() < 0.5:
+            photo, mask = photo[:, ::-1], mask[:, ::-1]
+        if self.color_jitter is not None:
+            photo = self.color_jitter(photo, generator)
+        return _pad(photo, mask, self.crop)
+
+    def _draw_window(self, mask, scale, generator):
+        """Draw the part of the photo to show, and its size when scaled."""
+        scaled = np.maximum(1, np.rint(np.array(mask.shape) * scale))
+        scale = scaled / mask.shape
+        size = np.minimum(self.crop, scaled)
+        is_balanced = generator.random() < self.balance
+        for _ in range(_CROP_TRIALS):
+            if is_balanced:
+                center = _draw_pixel_of_a_class(mask, generator)
+                start = np.rint((center + 0.5) * scale - size / 2)
+                start = np.clip(start, 0, scaled - size)
+            else:
+                start = generator.integers(scaled - size + 1)
+            window = _Window(start / scale, (start + size) / scale, size)
+            if window.largest_share(mask) <= self.max_class_fraction:
+                break
+        return window
+
+
+@dataclasses.dataclass(frozen=True)
+class Padding:
+    """Pads photo and mask to one size, so that photos of any size batch.
+
+    For evaluation: the padding, at the bottom and the right, is ignored by
+    every loss and metric since its mask is 255.
+
+    Args:
+        size: Height and width of the result.
+
+    Raises:
+        ValueError: If `size` is not two positive ints, or, when called, if
+            the photo is larger.
+
+    Example:
+    >>> import numpy as np
+    >>> photo = np.zeros((3, 4, 3), "uint8")
+    >>> photo, mask = Padding((4, 4))(photo, np.zeros((3, 4), "int32"))
+    >>> mask[:, 0].tolist()
+    [0, 0, 0, 255]
+    """
+
+    size: tuple
+
+    def __post_init__(self):
+        """Check the arguments."""
+        _check_size("size", self.size)
+
+    def __call__(self, photo, mask, generator=None):  # noqa: ARG002
+        """Pad one photo and its mask.
+
+        Args:
+            photo: uint8 array `(height, width, 3)`, 0-255 RGB.
+            mask: Int array `(height, width)`, class ids or 255.
+            generator: Not used: nothing here is random.
+
+        Returns:
+            A pair: photo, uint8 `(*size, 3)`, and mask, int32 `size`.
+        """
+        _check_pair(photo, mask)
+        if mask.shape[0] > self.size[0] or mask.shape[1] > self.size[1]:
+            raise ValueError(
+                f"`size` must be at least as large as every photo, "
+                f"{mask.shape} here. Received: size={self.size}"
+            )
+        return _pad(photo, mask, self.size)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Window:
+    """A part of a photo, `start` to `end` in its pixels, shown in `size`."""
+
+    start: np.ndarray
+    end: np.ndarray
+    size: np.ndarray
+
+    def largest_share(self, mask):
+        """Return the share of the most frequent class, of labeled pixels."""
+        top, left = self.start.astype(int)
+        bottom, right = np.ceil(self.end).astype(int)
+        ids = mask[top:bottom:2, left:right:2].ravel()
+        counts = np.bincount(ids, minlength=IGNORE_LABEL + 1)[:IGNORE_LABEL]
+        return counts.max() / max(1, counts.sum())
+
+
+def _draw_pixel_of_a_class(mask, generator):
+    """Draw a class of the mask, then one of its pixels: (row, column)."""
+    counts = np.bincount(mask.ravel(), minlength=IGNORE_LABEL + 1)
+    classes = np.flatnonzero(counts[:IGNORE_LABEL])
+    if not classes.size:
+        return generator.integers(mask.shape)
+    places = np.flatnonzero(mask == generator.choice(classes))
+    return np.array(divmod(generator.choice(places), mask.shape[1]))
+
+
+def _scale_window(photo, mask, window):
+    """Scale the window of a photo (bilinear) and of its mask (nearest)."""
+    from PIL import Image
+
+    box = (*window.start[::-1], *window.end[::-1])
+    size = tuple(int(side) for side in window.size[::-1])
+    photo = Image.fromarray(photo).resize(size, Image.BILINEAR, box)
+    mask = Image.fromarray(mask.astype("uint8"))
+    mask = mask.resize(size, Image.NEAREST, box)
+    return np.asarray(photo), np.asarray(mask)
+
+
+def _pad(photo, mask, size):
+    """Fill up a photo and its mask at the bottom and the right."""
+    height, width = mask.shape
+    if (height, width) == tuple(size):
+        return np.ascontiguousarray(photo), mask.astype("int32")
+    padded_photo = np.empty((*size, 3), "uint8")
+    padded_photo[...] = _PHOTO_FILL
+    padded_photo[:height, :width] = photo
+    padded_mask = np.full(size, IGNORE_LABEL, "int32")
+    padded_mask[:height, :width] = mask
+    return padded_photo, padded_mask
+
+
+def _check_size(argument, size):
+    """Raise unless a size is a pair of positive ints."""
+    is_size = isinstance(size, tuple | list) and len(size) == 2
+    if not is_size or not all(
+        isinstance(side, int) and side > 0 for side in size
+    ):
+        raise ValueError(
+            f"`{argument}` must be a height and a width, positive ints. "
+            f"Received: {argument}={size!r}"
+        )
+
+
+def _check_pair(photo, mask):
+    """Raise unless photo and mask are arrays that belong together."""
+    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
+        raise ValueError(
+            "`photo` must be a uint8 array `(height, width, 3)`. "
+            f"Received: shape {photo.shape}, dtype {photo.dtype}"
+        )
+    if mask.dtype.kind not in "iu" or mask.shape != photo.shape[:2]:
+        raise ValueError(
+            "`mask` must be an int array with the height and width of its "
+            f"photo, {photo.shape[:2]}. "
+            f"Received: shape {mask.shape}, dtype {mask.dtype}"
+        )
+    if not photo.size:
+        raise ValueError(
+            f"`photo` must not be empty. Received: shape {photo.shape}"
+        )
