@@ -1,10 +1,18 @@
-"""Move tensors from a PyTorch state dict into Keras layers, each just once."""
+"""Moves tensors from a PyTorch state dict into Keras layers, each just once."""
 
 import numpy as np
 
+BATCH_NORMALIZATION_NAMES = (
+    "weight",
+    "bias",
+    "running_mean",
+    "running_var",
+    "num_batches_tracked",
+)
+
 
 class Source:
-    """Hand out every tensor of a checkpoint once and notice leftovers.
+    """Hands out every tensor of a checkpoint once and notices leftovers.
 
     A checkpoint with a tensor that nobody asked for, or one asked for twice,
     was not understood: `require_empty` and `take` turn both into errors.
@@ -26,7 +34,7 @@ class Source:
         self._tensors = dict(tensors)
 
     def take(self, name):
-        """Return the tensor called `name` as an array and forget it.
+        """Returns the tensor called `name` as an array and forgets it.
 
         Raises:
             ValueError: If there is no such tensor (any more).
@@ -39,12 +47,12 @@ class Source:
         return np.asarray(self._tensors.pop(name))
 
     def discard(self, *names):
-        """Forget tensors that have no place in the model, on purpose."""
+        """Forgets tensors that have no place in the model, on purpose."""
         for name in names:
             self.take(name)
 
     def require_empty(self):
-        """Check that every tensor was taken or discarded.
+        """Checks that every tensor was taken or discarded.
 
         Raises:
             ValueError: If any is left.
@@ -57,27 +65,28 @@ class Source:
 
 
 def port_convolution(source, prefix, layer):
-    """Fill a `Conv2D` (and its bias, if any) from `<prefix>.weight`."""
+    """Fills a `Conv2D` (and its bias, if any) from `<prefix>.weight`."""
     kernel = source.take(f"{prefix}.weight").transpose(2, 3, 1, 0)
     bias = [source.take(f"{prefix}.bias")] if layer.use_bias else []
     set_weights(layer, [kernel, *bias])
 
 
 def port_depthwise_convolution(source, prefix, layer):
-    """Fill a `DepthwiseConv2D` without bias from `<prefix>.weight`."""
+    """Fills a `DepthwiseConv2D` without bias from `<prefix>.weight`."""
     kernel = source.take(f"{prefix}.weight")
     set_weights(layer, [kernel.transpose(2, 3, 0, 1)])
 
 
 def port_batch_normalization(source, prefix, layer):
-    """Fill a `BatchNormalization`; PyTorch's count of batches is dropped."""
-    source.discard(f"{prefix}.num_batches_tracked")
-    names = ("weight", "bias", "running_mean", "running_var")
-    set_weights(layer, [source.take(f"{prefix}.{name}") for name in names])
+    """Fills a `BatchNormalization`; PyTorch's count of batches is dropped."""
+    *arrays, _ = (
+        source.take(f"{prefix}.{name}") for name in BATCH_NORMALIZATION_NAMES
+    )
+    set_weights(layer, arrays)
 
 
 def set_weights(layer, arrays):
-    """Set a layer's weights, naming the layer where a shape does not fit.
+    """Sets a layer's weights, naming the layer where a shape does not fit.
 
     Raises:
         ValueError: If number or shapes of `arrays` are not the layer's.

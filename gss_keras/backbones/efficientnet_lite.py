@@ -1,9 +1,13 @@
 """EfficientNet-Lite, a small convolutional backbone."""
 
 import math
+import random
 
 import keras
+import numpy as np
 from keras import layers
+
+from gss_keras.presets import PresetMixin
 
 STRIDES = (4, 8, 16, 32)
 # The normalisation of the official TensorFlow release of EfficientNet-Lite.
@@ -24,8 +28,8 @@ STAGES = (
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
-class EfficientNetLite(keras.Model):
-    """Turn photos into feature maps of strides 4, 8, 16 and 32.
+class EfficientNetLite(PresetMixin, keras.Model):
+    """Turns photos into feature maps of strides 4, 8, 16 and 32.
 
     A chain of inverted residual blocks, each widening a pixel's channels,
     mixing them over a small neighborhood and narrowing them again. It exists
@@ -46,7 +50,7 @@ class EfficientNetLite(keras.Model):
         depth: Positive float. Scales the blocks of all stages but the first
             and last. Lite0 to Lite4 have the pairs (1.0, 1.0), (1.0, 1.1),
             (1.1, 1.2), (1.2, 1.4) and (1.4, 1.8).
-        dtype: Policy of the layers, `None` for the global one.
+        dtype: Name or policy of the layers' types, None for the global one.
         **kwargs: `name` and `trainable` of the model.
 
     Call arguments:
@@ -73,7 +77,8 @@ class EfficientNetLite(keras.Model):
         >>> backbone = EfficientNetLite(width=0.5)
         >>> features = backbone(np.zeros((1, 48, 65, 3), "uint8"))
         >>> {stride: tuple(map_.shape) for stride, map_ in features.items()}
-        {4: (1, 12, 17, 16), 8: (1, 6, 9, 24), 16: (1, 3, 5, 56), 32: (1, 2, 3, 160)}
+        {4: (1, 12, 17, 16), 8: (1, 6, 9, 24), 16: (1, 3, 5, 56),
+        32: (1, 2, 3, 160)}
     """
 
     def __init__(self, width=1.0, depth=1.0, dtype=None, **kwargs):
@@ -98,27 +103,46 @@ class EfficientNetLite(keras.Model):
         super().__init__(inputs=photos, outputs=features, **kwargs)
 
         self.dtype_policy = keras.dtype_policies.get(dtype)
+        self._given_dtype = dtype
         self.width = width
         self.depth = depth
 
     @property
     def channels(self):
-        """Return a dict from stride to the channels of that feature map."""
+        """Dict from stride to the channels of that feature map."""
         return {stride: map_.shape[-1] for stride, map_ in self.output.items()}
 
     def get_config(self):
-        """Return the constructor arguments as a JSON-serializable dict."""
+        """Returns the constructor arguments as a JSON-serializable dict."""
         return {
             "width": self.width,
             "depth": self.depth,
-            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            # None stays None: a preset follows the policy of its user.
+            "dtype": self._given_dtype and self.dtype_policy.name,
             "name": self.name,
             "trainable": self.trainable,
         }
 
 
+@keras.saving.register_keras_serializable(package="gss_keras")
+class FanOutNormal(keras.initializers.Initializer):
+    """Draws kernels as the official release does, equally on every backend.
+
+    NumPy draws them: JAX would compile one program for every new shape, which
+    took 15 seconds for this backbone. `keras.utils.set_random_seed` governs
+    the numbers.
+    """
+
+    def __call__(self, shape, dtype=None):
+        """Returns a tensor of `shape` of normal numbers, mean 0."""
+        scale = math.sqrt(2 / (math.prod(shape[:2]) * shape[-1]))
+        generator = np.random.default_rng(random.getrandbits(64))
+        values = scale * generator.standard_normal(shape, dtype="float32")
+        return keras.ops.convert_to_tensor(values, dtype=dtype)
+
+
 def _check_positive(name, value):
-    if not value > 0:
+    if not isinstance(value, int | float) or not value > 0:
         raise ValueError(
             f"Argument `{name}` must be a positive number. Received: "
             f"{name}={value}"
@@ -126,7 +150,7 @@ def _check_positive(name, value):
 
 
 def _plan_blocks(width, depth):
-    """List (kernel size, stride, expansion, channels) of every block."""
+    """Lists (kernel size, stride, expansion, channels) of every block."""
     blocks = []
     for index, (repeats, kernel, stride, expansion, channels) in enumerate(
         STAGES
@@ -140,13 +164,13 @@ def _plan_blocks(width, depth):
 
 
 def _round_channels(channels, divisor=8):
-    """Round to a multiple of `divisor`, at most a tenth downwards."""
+    """Rounds to a multiple of `divisor`, at most a tenth downwards."""
     rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * channels else rounded
 
 
 def _inverted_residual(x, kernel, stride, expansion, channels, name, dtype):
-    """Widen, mix over a neighborhood, narrow; add the input if it fits."""
+    """Widens, mixes over a neighborhood, narrows; adds the input if it fits."""
     inputs, width = x, x.shape[-1]
     if expansion != 1:
         x = _convolution(x, expansion * width, 1, f"{name}_expand", dtype=dtype)
@@ -155,6 +179,7 @@ def _inverted_residual(x, kernel, stride, expansion, channels, name, dtype):
         strides=stride,
         padding="same",
         use_bias=False,
+        depthwise_initializer=FanOutNormal(),
         dtype=dtype,
         name=f"{name}_depthwise_conv",
     )(x)
@@ -176,6 +201,7 @@ def _convolution(
         strides=strides,
         padding="same",
         use_bias=False,
+        kernel_initializer=FanOutNormal(),
         dtype=dtype,
         name=f"{name}_conv",
     )(x)
