@@ -11,7 +11,7 @@ _CARRY = 2**20
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class SegmentationScores(keras.metrics.Metric):
-    """Counts which class was taken for which, over all pixels of all photos.
+    """Count which class was taken for which, over all pixels of all photos.
 
     `result()` gives three scores in percent: `mIoU`, the mean over classes of
     intersection over union; `mAcc`, the mean over classes of the share of
@@ -47,7 +47,7 @@ class SegmentationScores(keras.metrics.Metric):
         )
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        """Adds the pixels of one batch.
+        """Add the pixels of one batch.
 
         Args:
             y_true: Int mask of any shape, ids in `[0, num_classes)` or
@@ -93,7 +93,7 @@ class SegmentationScores(keras.metrics.Metric):
         }
 
     def confusion(self):
-        """Returns the counts, int64 `(num_classes, num_classes)`.
+        """Return the counts, int64 `(num_classes, num_classes)`.
 
         Rows are true classes, columns predicted ones.
         """
@@ -102,7 +102,7 @@ class SegmentationScores(keras.metrics.Metric):
         return (high * _CARRY + low).reshape((self.num_classes,) * 2)
 
     def class_iou(self):
-        """Returns IoU per class in percent, float64, NaN where it is absent."""
+        """Return IoU per class in percent, float64, NaN where it is absent."""
         matrix = self.confusion().astype("float64")
         hits = np.diagonal(matrix)
         union = matrix.sum(axis=0) + matrix.sum(axis=1) - hits
@@ -119,7 +119,7 @@ class SegmentationScores(keras.metrics.Metric):
 
 
 def _mean_ratio(part, whole):
-    """Averages `part / whole` over the classes whose `whole` is not 0."""
+    """Average `part / whole` over the classes whose `whole` is not 0."""
     present = ops.cast(whole > 0, "float32")
     ratios = part / ops.maximum(whole, 1.0)
     return ops.sum(ratios * present) / ops.maximum(ops.sum(present), 1.0)

@@ -5,7 +5,7 @@ from keras import ops
 
 
 def resize_bilinear(features, height, width):
-    """Resizes maps bilinearly, to sizes that may be known only at run time.
+    """Resize maps bilinearly, to sizes that may be known only at run time.
 
     Pixel centers lie at half integers and nothing is smoothed when a map
     shrinks, which is what PyTorch calls `align_corners=False`. Keras' own
@@ -39,7 +39,7 @@ def resize_bilinear(features, height, width):
 
 
 def argmax(logits):
-    """Returns the index of the largest entry of the last axis as int32.
+    """Return the index of the largest entry of the last axis as int32.
 
     The first of equal entries wins. On TensorFlow this avoids the bitcast
     that Keras adds for negative zeros, which ONNX Runtime and others refuse.

@@ -8,7 +8,7 @@ from gss_keras.layers.backend import argmax
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class Vocabulary(keras.layers.Layer):
-    """Scores every entry of the codebook at every position.
+    """Score every entry of the codebook at every position.
 
     A 1x1 convolution from features to token logits that is asked for what
     is needed, the best token or the cross-entropy, so that callers never
@@ -48,11 +48,11 @@ class Vocabulary(keras.layers.Layer):
         return ops.cast(logits, "float32")
 
     def best_tokens(self, features):
-        """Returns the likeliest token of every position, int32 `(b, h, w)`."""
+        """Return the likeliest token of every position, int32 `(b, h, w)`."""
         return argmax(self(features))
 
     def cross_entropy(self, features, tokens):
-        """Measures how surprised the prior is by the true tokens.
+        """Measure how surprised the prior is by the true tokens.
 
         Args:
             features: Float tensor of shape `(batch, h, w, channels)`.

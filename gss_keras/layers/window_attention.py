@@ -11,7 +11,7 @@ _APART = -100.0
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class WindowAttention(keras.layers.Layer):
-    """Lets every position attend to the others in its window.
+    """Let every position attend to the others in its window.
 
     The map is cut into windows of `window x window` positions. With a shift,
     the cuts move down and right by `shift` positions, so that what two
@@ -98,7 +98,7 @@ class WindowAttention(keras.layers.Layer):
         }
 
     def _cut(self, x):
-        """Cuts `(b, h, w, c)` into `(b, windows, positions, c)`."""
+        """Cut `(b, h, w, c)` into `(b, windows, positions, c)`."""
         side, (_, height, width, channels) = self.window, ops.shape(x)
         rows, columns = height // side, width // side
         x = ops.reshape(x, (-1, rows, side, columns, side, channels))
@@ -106,7 +106,7 @@ class WindowAttention(keras.layers.Layer):
         return ops.reshape(x, (-1, rows * columns, side * side, channels))
 
     def _join(self, windows, height, width):
-        """Puts `(b, windows, positions, c)` back into `(b, h, w, c)`."""
+        """Put `(b, windows, positions, c)` back into `(b, h, w, c)`."""
         side, channels = self.window, self.channels
         rows, columns = height // side, width // side
         x = ops.reshape(windows, (-1, rows, columns, side, side, channels))
@@ -138,7 +138,7 @@ class WindowAttention(keras.layers.Layer):
         return ops.cast(ops.transpose(bias, (2, 0, 1)), dtype)
 
     def _apart(self, height, width, dtype):
-        """Finds the pairs that the shift brought together by wrapping."""
+        """Find the pairs that the shift brought together by wrapping."""
 
         def region(size):
             index = ops.arange(size)
@@ -152,7 +152,7 @@ class WindowAttention(keras.layers.Layer):
 
 
 def _relative_positions(window):
-    """Numbers each pair of window positions by how they lie to each other."""
+    """Number each pair of window positions by how they lie to each other."""
     rows, columns = np.divmod(np.arange(window**2), window)
     down = rows[:, None] - rows[None, :] + window - 1
     right = columns[:, None] - columns[None, :] + window - 1
@@ -161,7 +161,7 @@ def _relative_positions(window):
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class SwinBlock(keras.layers.Layer):
-    """Mixes a map within windows, then each position for itself.
+    """Mix a map within windows, then each position for itself.
 
     Args:
         channels: Channels in and out; a multiple of `heads`.

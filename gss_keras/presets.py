@@ -1,0 +1,218 @@
+"""Save a model as a plain folder and load it back, on any backend."""
+
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+from importlib import metadata
+
+import keras
+
+_FORMAT = 1
+_CONFIG, _WEIGHTS, _CARD = "config.json", "model.weights.h5", "README.md"
+_BUNDLED = pathlib.Path(__file__).parent / "assets"
+
+
+class PresetMixin:
+    """Give a Keras model `save_to_preset` and `from_preset`.
+
+    A preset is a folder of three files: `config.json` says how to build the
+    model, `model.weights.h5` holds every weight, `README.md` is a card for
+    people. Nothing in it depends on the backend that wrote it.
+    """
+
+    def save_to_preset(self, folder, card=None, dtype=None):
+        """Write the model into a folder, whole or not at all.
+
+        Args:
+            folder: Where to write. An existing preset there is replaced; any
+                other folder that is not empty is refused.
+            card: Text of the model card in Markdown. By default one is
+                written from the model's class and number of parameters.
+            dtype: "float16" to store float weights in half the space, at a
+                relative error of up to 0.0005. By default as they are.
+
+        Raises:
+            ValueError: If `folder` holds something else than a preset or
+                `dtype` is neither None nor "float16".
+        """
+        if dtype not in (None, "float16"):
+            raise ValueError(
+                "`dtype` must be None (as they are) or 'float16'. "
+                f"Received: dtype={dtype!r}"
+            )
+        folder = pathlib.Path(folder).expanduser().absolute()
+        _refuse_other_contents(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = pathlib.Path(
+            tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent)
+        )
+        try:
+            (partial / _CONFIG).write_text(_config_text(self))
+            self.save_weights(partial / _WEIGHTS)
+            if dtype:
+                _halve(partial / _WEIGHTS)
+            (partial / _CARD).write_text(card or _default_card(self))
+            partial.chmod(0o755)
+            _put_in_place(partial, folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    @classmethod
+    def from_preset(cls, preset):
+        """Build a model from a folder and loads its weights.
+
+        Args:
+            preset: Path of a folder written by `save_to_preset`, or the name
+                of a bundled preset (see `gss_keras.presets.bundled`).
+
+        Returns:
+            A model of this class.
+
+        Raises:
+            ValueError: If there is no such preset, a file of it is missing
+                or damaged, or it holds a model of another class.
+        """
+        folder = _find(preset)
+        record = _read_config(folder)
+        try:
+            model = keras.saving.deserialize_keras_object(record["model"])
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise ValueError(
+                f"{folder / _CONFIG} does not describe a model that can be "
+                f"built here: {error}. Import the package that its classes "
+                "come from first, or save the preset anew. "
+                f"Received: preset={str(preset)!r}"
+            ) from error
+        if not isinstance(model, cls):
+            raise ValueError(
+                f"`preset` must hold a {cls.__name__}. Load it with "
+                f"`{type(model).__name__}.from_preset` instead. "
+                f"Received: preset={str(preset)!r}"
+            )
+        _load_weights(model, folder / _WEIGHTS)
+        return model
+
+
+def bundled():
+    """Return the names of the presets that come with the package, sorted."""
+    return sorted(path.parent.name for path in _BUNDLED.glob(f"*/{_CONFIG}"))
+
+
+def _find(preset):
+    folder = pathlib.Path(preset).expanduser()
+    if folder.is_dir():
+        return folder
+    if str(preset) in bundled():
+        return _BUNDLED / str(preset)
+    raise ValueError(
+        "`preset` must be a folder written by `save_to_preset` or one of the "
+        f"bundled presets {bundled()}. Received: preset={str(preset)!r}"
+    )
+
+
+def _read_config(folder):
+    path = folder / _CONFIG
+    if not path.is_file():
+        raise ValueError(
+            f"A preset folder must contain `{_CONFIG}`, `{_WEIGHTS}` and "
+            f"`{_CARD}`. Received: {folder} without `{_CONFIG}`"
+        )
+    try:
+        record = json.loads(path.read_text())
+        version = record["format"]
+        record["model"]["class_name"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} must be the JSON that `save_to_preset` writes; it is "
+            f"damaged or something else. Received: {error!r}"
+        ) from error
+    if version != _FORMAT:
+        raise ValueError(
+            f"{path} must have format {_FORMAT}, the one this version of "
+            "gss_keras reads. Install a newer gss_keras, or save the preset "
+            f"anew. Received: format={version!r}"
+        )
+    return record
+
+
+def _load_weights(model, path):
+    if not path.is_file():
+        raise ValueError(
+            f"A preset folder must contain `{_CONFIG}`, `{_WEIGHTS}` and "
+            f"`{_CARD}`. Received: {path.parent} without `{_WEIGHTS}`"
+        )
+    try:
+        model.load_weights(path)
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"{path} must hold the weights that {_CONFIG} beside it "
+            "describes; it is damaged or belongs to another model. Save or "
+            f"download the preset anew. Received: {error}"
+        ) from error
+
+
+def _config_text(model):
+    record = {
+        "format": _FORMAT,
+        "keras_version": metadata.version("keras"),
+        "model": keras.saving.serialize_keras_object(model),
+    }
+    return json.dumps(record, indent=1) + "\n"
+
+
+def _default_card(model):
+    return (
+        f"# {type(model).__name__}\n\n"
+        f"{model.count_params():,} parameters. Load it with\n\n"
+        "```python\n"
+        "import gss_keras\n\n"
+        f"model = gss_keras.{type(model).__name__}.from_preset(folder)\n"
+        "```\n"
+    )
+
+
+def _halve(path):
+    """Rewrite the float32 weights of an HDF5 file in float16."""
+    import h5py
+
+    whole = path.with_suffix(".whole")
+    os.replace(path, whole)
+    with h5py.File(whole, "r") as source, h5py.File(path, "w") as target:
+
+        def copy(name, item):
+            if isinstance(item, h5py.Group):
+                copied = target.require_group(name)
+            else:
+                is_float32 = item.dtype == "float32"
+                copied = target.create_dataset(
+                    name, data=item[()], dtype="f2" if is_float32 else None
+                )
+            copied.attrs.update(item.attrs)
+
+        source.visititems(copy)
+        target.attrs.update(source.attrs)
+    whole.unlink()
+
+
+def _refuse_other_contents(folder):
+    if not folder.exists():
+        return
+    is_preset = (folder / _CONFIG).is_file()
+    if not folder.is_dir() or (any(folder.iterdir()) and not is_preset):
+        raise ValueError(
+            "`folder` must be new, empty or an earlier preset, so that "
+            "nothing of yours is overwritten. Choose another one. "
+            f"Received: folder={str(folder)!r}"
+        )
+
+
+def _put_in_place(partial, folder):
+    if not folder.exists():
+        os.replace(partial, folder)
+        return
+    earlier = partial.with_name(partial.name + "-earlier")
+    os.replace(folder, earlier)
+    os.replace(partial, folder)
+    shutil.rmtree(earlier)

@@ -1,0 +1,326 @@
+"""Stage II: everything that sees the photo."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from gss_keras.checks import check_pair, check_photos
+from gss_keras.layers.backend import argmax, resize_bilinear
+from gss_keras.layers.fusion import LevelFusion, ProjectionBlock
+from gss_keras.layers.vocabulary import Vocabulary
+from gss_keras.layers.window_attention import SwinBlock
+from gss_keras.metrics import SegmentationScores
+from gss_keras.posterior import masked_cross_entropy, masked_mean
+from gss_keras.presets import PresetMixin
+from gss_keras.stage import Stage
+
+_STRIDES = (4, 8, 16, 32)
+
+
+@keras.saving.register_keras_serializable(package="gss_keras")
+class LatentPrior(PresetMixin, Stage):
+    """Predict the tokens of a mask from the photo alone.
+
+    A backbone's feature pyramid is fused at 1/4 of the photo, mixed by
+    blocks of shifted-window attention and classified over the codebook,
+    position by position. A second, plain branch classifies pixels: it
+    teaches the backbone and paints the pixels that the mask ignores. Train
+    with stock `fit` on photos and masks; validation reports the mIoU of
+    finished masks beside the loss.
+
+    Args:
+        backbone: Model from raw photos to a dict of feature maps by stride,
+            with strides 4, 8, 16 and 32; see `gss_keras.backbones`.
+        posterior: The `LatentPosterior` whose tokens are to be predicted. It
+            stays as it is.
+        level_channels: Channels each pyramid level is projected to.
+        channels: Channels of the fused map and of the attention blocks.
+        depth: Number of attention blocks.
+        heads: Attention heads; `channels` is a multiple.
+        window: Side of an attention window in tokens.
+        projection: Channels of the map that is classified into tokens.
+        dropout: Probability with which a whole channel of that map is
+            dropped in training.
+        pixel_loss_weight: Weight of the pixel branch's loss, from 0 to 1;
+            tokens get the rest.
+        **kwargs: Passed to `keras.Model`.
+
+    Call arguments:
+        photos: Tensor of shape `(batch, height, width, 3)`, uint8 or float,
+            raw RGB 0-255. Any height and width.
+        training: Whether dropout and batch statistics are those of training.
+
+    Returns:
+        A dict with `features`, float `(batch, ceil(height / 4),
+        ceil(width / 4), projection)`, the map before the vocabulary, and
+        `pixel_logits`, float32 `(batch, ceil(height / 4), ceil(width / 4),
+        num_classes)`.
+
+    Raises:
+        ValueError: If the backbone lacks a stride, or the posterior's tokens
+            do not lie at 1/4 of the photo.
+
+    Reference:
+        Chen et al., "Generative Semantic Segmentation", CVPR 2023,
+        section 3.3. The defaults are the paper's sizes.
+    """
+
+    def __init__(
+        self,
+        backbone,
+        posterior,
+        level_channels=384,
+        channels=512,
+        depth=2,
+        heads=16,
+        window=7,
+        projection=2048,
+        dropout=0.1,
+        pixel_loss_weight=0.2,
+        **kwargs,
+    ):
+        shapes = _level_shapes(backbone)
+        _check_token_stride(posterior)
+        super().__init__(**kwargs)
+        self.config = {
+            "level_channels": level_channels,
+            "channels": channels,
+            "depth": depth,
+            "heads": heads,
+            "window": window,
+            "projection": projection,
+            "dropout": dropout,
+            "pixel_loss_weight": pixel_loss_weight,
+        }
+        self.pixel_loss_weight = pixel_loss_weight
+        self.backbone = backbone
+        self.posterior = posterior
+
+        # The token branch, then the pixel branch, in the order of the trip.
+        self.fusion = LevelFusion(level_channels, channels, name="fusion")
+        self.blocks = [
+            SwinBlock(
+                channels,
+                heads,
+                hidden=2 * channels,
+                window=window,
+                shift=window // 2 if index % 2 else 0,
+                name=f"block_{index}",
+            )
+            for index in range(depth)
+        ]
+        self.norm = keras.layers.LayerNormalization(epsilon=1e-5, name="norm")
+        self.projection = ProjectionBlock(projection, name="projection")
+        self.dropout = keras.layers.SpatialDropout2D(dropout, name="dropout")
+        self.vocabulary = Vocabulary(
+            posterior.tokenizer.codebook_size, name="vocabulary"
+        )
+        self.pixel_fusion = LevelFusion(
+            level_channels, level_channels, name="pixel_fusion"
+        )
+        self.pixel_classifier = keras.layers.Dense(
+            posterior.num_classes, name="pixel_classifier", dtype="float32"
+        )
+        self._build_layers(shapes)
+
+        self.token_accuracy = keras.metrics.Mean("token_accuracy")
+        self.scores = SegmentationScores(posterior.num_classes)
+        self._is_evaluating = False
+
+    def _build_layers(self, shapes):
+        channels = self.config["channels"]
+        self.fusion.build(shapes)
+        for layer in [*self.blocks, self.norm, self.projection]:
+            layer.build((None, None, None, channels))
+        self.vocabulary.build((None, None, None, self.config["projection"]))
+        self.pixel_fusion.build(shapes)
+        self.pixel_classifier.build(
+            (None, None, None, self.config["level_channels"])
+        )
+        self.built = True
+
+    def learned_layers(self):
+        return [layer for layer in self.layers if layer is not self.posterior]
+
+    def call(self, photos, training=None):
+        photos = ops.cast(photos, self.compute_dtype)
+        pyramid = self.backbone(photos, training=training)
+        levels = [pyramid[stride] for stride in _STRIDES]
+
+        features = self.fusion(levels, training=training)
+        for block in self.blocks:
+            features = block(features, training=training)
+        features = self.projection(self.norm(features), training=training)
+        features = self.dropout(features, training=training)
+
+        pixels = self.pixel_fusion(levels, training=training)
+        pixel_logits = self.pixel_classifier(pixels)
+        return {"features": features, "pixel_logits": pixel_logits}
+
+    def predict_tokens(self, photos):
+        """Return the likeliest token of every position.
+
+        Args:
+            photos: Tensor of shape `(batch, height, width, 3)`, raw 0-255.
+
+        Returns:
+            Int32 tensor `(batch, ceil(height / 4), ceil(width / 4))`.
+        """
+        features = self(photos, training=False)["features"]
+        return self.vocabulary.best_tokens(features)
+
+    def token_logits(self, photos):
+        """Return the score of every token at every position.
+
+        Args:
+            photos: Tensor of shape `(batch, height, width, 3)`, raw 0-255.
+
+        Returns:
+            Float32 tensor `(batch, ceil(height / 4), ceil(width / 4),
+            codebook_size)`.
+        """
+        return self.vocabulary(self(photos, training=False)["features"])
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        """Compare predicted with true tokens, and pixels with the mask.
+
+        Reference:
+            `0.8 * CE(tokens) + 0.2 * CE(pixels)`, each averaged over the
+            positions that are not ignored.
+        """
+        del sample_weight
+        masks = self.posterior.draw_up(y)
+        height, width = ops.shape(masks)[1], ops.shape(masks)[2]
+        pixel_logits = resize_bilinear(y_pred["pixel_logits"], height, width)
+        pixel_loss = masked_cross_entropy(
+            masks, pixel_logits, self.posterior.num_classes
+        )
+
+        true_tokens, counted = self.posterior.target_tokens(
+            masks, guesses=argmax(pixel_logits)
+        )
+        losses, tokens = self.vocabulary.cross_entropy(
+            y_pred["features"], true_tokens
+        )
+        token_loss = masked_mean(losses, counted)
+
+        self._update_metrics(x, y, tokens, true_tokens, counted, training)
+        weight = self.pixel_loss_weight
+        return (1.0 - weight) * token_loss + weight * pixel_loss
+
+    def _update_metrics(self, x, y, tokens, true_tokens, counted, training):
+        is_right = ops.cast(tokens == true_tokens, "float32")
+        self.token_accuracy.update_state(is_right, sample_weight=counted)
+        self._is_evaluating = not training
+        if self._is_evaluating:
+            logits = self.posterior.class_logits(
+                self.posterior.tokenizer.decode(tokens),
+                ops.shape(x)[1],
+                ops.shape(x)[2],
+            )
+            self.scores.update_state(y, argmax(logits))
+
+    def get_metrics_result(self):
+        """Leave out the scores of masks in training: none are decoded."""
+        results = super().get_metrics_result()
+        if not self._is_evaluating:
+            for name in self.scores.result():
+                results.pop(name)
+        return results
+
+    def check_data(self, x, y=None):
+        if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
+            check_pair(x, y, self.posterior.num_classes)
+        elif isinstance(x, np.ndarray):
+            check_photos(x)
+
+    def with_posterior(self, posterior):
+        """Return a prior for other classes that keeps what was learned.
+
+        Everything up to the last map is copied. So is the vocabulary if the
+        new posterior has the same tokenizer, whose tokens mean the same. The
+        pixel classifier starts anew. Continue with `fit`.
+
+        Args:
+            posterior: The `LatentPosterior` of the new classes.
+
+        Returns:
+            A new `LatentPrior` that shares this one's backbone.
+        """
+        new = LatentPrior(self.backbone, posterior, **self.config)
+        kept = ["fusion", "norm", "projection", "pixel_fusion"]
+        layers = [(getattr(self, k), getattr(new, k)) for k in kept]
+        layers += zip(self.blocks, new.blocks, strict=True)
+        if _same_weights(self.posterior.tokenizer, posterior.tokenizer):
+            layers.append((self.vocabulary, new.vocabulary))
+        for old_layer, new_layer in layers:
+            new_layer.set_weights(old_layer.get_weights())
+        return new
+
+    @classmethod
+    def from_preset(cls, preset, posterior=None):
+        """Build a prior from a folder and load its weights.
+
+        Args:
+            preset: Path of a folder written by `save_to_preset`, or the name
+                of a bundled preset.
+            posterior: A `LatentPosterior` of other classes to go on with; see
+                `with_posterior`.
+
+        Returns:
+            A `LatentPrior`.
+
+        Raises:
+            ValueError: If the preset is absent, damaged or of another class.
+        """
+        prior = super().from_preset(preset)
+        return prior if posterior is None else prior.with_posterior(posterior)
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "backbone": serialize(self.backbone),
+            "posterior": serialize(self.posterior),
+            **self.config,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        deserialize = keras.saving.deserialize_keras_object
+        config = dict(config)
+        for part in ("backbone", "posterior"):
+            config[part] = deserialize(config[part])
+        return cls(**config)
+
+
+def _level_shapes(backbone):
+    channels = getattr(backbone, "channels", None)
+    received = sorted(channels) if isinstance(channels, dict) else channels
+    if received is None or any(s not in received for s in _STRIDES):
+        raise ValueError(
+            f"`backbone` must give feature maps of strides {_STRIDES} and say "
+            "so in its `channels`. Wrap a KerasHub or KerasCV backbone in "
+            "`gss_keras.backbones.FeaturePyramid`. "
+            f"Received: {type(backbone).__name__} with strides {received}"
+        )
+    return [(None, None, None, channels[stride]) for stride in _STRIDES]
+
+
+def _check_token_stride(posterior):
+    if posterior.token_stride != _STRIDES[0]:
+        raise ValueError(
+            "`posterior` must place its tokens at 1/4 of the photo: the "
+            "tokenizer's stride divided by `mask_scale` must be 4. Choose a "
+            "tokenizer or `mask_scale` that fits. Received: stride="
+            f"{posterior.tokenizer.stride}, mask_scale={posterior.mask_scale}"
+        )
+
+
+def _same_weights(one, other):
+    pairs = list(zip(one.get_weights(), other.get_weights(), strict=False))
+    return len(one.weights) == len(other.weights) and all(
+        np.array_equal(a, b) for a, b in pairs
+    )

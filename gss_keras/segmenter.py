@@ -1,0 +1,237 @@
+"""From photo to mask: the prior's tokens, decoded and read back."""
+
+import functools
+
+import keras
+import numpy as np
+from keras import ops
+
+from gss_keras.checks import check_pair, check_photos
+from gss_keras.layers.backend import argmax
+from gss_keras.metrics import SegmentationScores
+from gss_keras.posterior import masked_cross_entropy
+from gss_keras.presets import PresetMixin
+from gss_keras.stage import Stage
+
+
+@keras.saving.register_keras_serializable(package="gss_keras")
+class GenerativeSegmenter(PresetMixin, Stage):
+    """Segment photos by generating their masks.
+
+    The prior predicts tokens, the tokenizer decodes them to a maskige, and
+    the inverse mapping reads the class of each pixel off its color. `fit`
+    trains a learned inverse mapping on what the frozen prior predicts, and
+    nothing else.
+
+    Args:
+        prior: A trained `LatentPrior`.
+        **kwargs: Passed to `keras.Model`.
+
+    Call arguments:
+        photos: Tensor of shape `(batch, height, width, 3)`, uint8 or float,
+            raw RGB 0-255. Any height and width.
+
+    Returns:
+        Float32 class logits of shape `(batch, height, width, num_classes)`.
+
+    Reference:
+        Chen et al., "Generative Semantic Segmentation", CVPR 2023, figure 2.
+    """
+
+    def __init__(self, prior, **kwargs):
+        super().__init__(**kwargs)
+        self.prior = prior
+        self.built = True
+        self.scores = SegmentationScores(prior.posterior.num_classes)
+
+    @property
+    def posterior(self):
+        """The `LatentPosterior` that decodes the tokens."""
+        return self.prior.posterior
+
+    def learned_layers(self):
+        return [self.posterior.inverse]
+
+    def call(self, photos, training=None):
+        tokens = self.prior.predict_tokens(photos)
+        maskige = self.posterior.tokenizer.decode(tokens)
+        height, width = ops.shape(photos)[1], ops.shape(photos)[2]
+        return self.posterior.class_logits(
+            maskige, height, width, training=training
+        )
+
+    def predict(self, x, batch_size=4, verbose=0, **kwargs):
+        """Segment photos.
+
+        Args:
+            x: One photo `(height, width, 3)`, a batch of them `(batch,
+                height, width, 3)`, uint8 or float, raw RGB 0-255, a list of
+                photos of different sizes, or anything else that Keras'
+                `predict` reads batches from.
+            batch_size: Number of photos that are segmented at a time.
+            verbose: 1 shows a progress bar.
+            **kwargs: Passed to Keras' `predict`.
+
+        Returns:
+            Int32 masks of the photos' sizes, ids in `[0, num_classes)`:
+            `(height, width)` for one photo, `(batch, height, width)` for a
+            batch, a list of masks for a list.
+
+        Raises:
+            ValueError: If an array is no photo, see `check_photos`.
+        """
+        return self._predict_with(
+            self._masks, x, batch_size=batch_size, verbose=verbose, **kwargs
+        )
+
+    def predict_logits(self, x, batch_size=4, verbose=0, **kwargs):
+        """Score every class at every pixel; arguments as for `predict`.
+
+        Returns:
+            Float32 class logits, one more axis of `num_classes` than the
+            masks that `predict` gives.
+        """
+        return self._predict_with(
+            super().predict, x, batch_size=batch_size, verbose=verbose, **kwargs
+        )
+
+    def predict_maskiges(self, x, batch_size=4, verbose=0, **kwargs):
+        """Paint the masks as the tokenizer decodes them, before X^-1.
+
+        Arguments as for `predict`.
+
+        Returns:
+            Float32 maskiges in [0, 1], `(..., height, width, 3)`, of
+            `mask_scale` times the photos' size, rounded up to whole tokens.
+        """
+        return self._predict_with(
+            self._maskiges, x, batch_size=batch_size, verbose=verbose, **kwargs
+        )
+
+    def sample(self, photos, n=4, temperature=1.0, seed=None):
+        """Draw several masks that the prior holds possible.
+
+        Where `predict` takes the likeliest token at each position, this
+        draws tokens with their probabilities: where the hypotheses differ,
+        the model is in doubt.
+
+        Args:
+            photos: One photo or a batch, as for `predict`.
+            n: Number of masks for each photo.
+            temperature: Above 0; below 1 stays closer to the likeliest
+                tokens, above 1 strays further.
+            seed: Integer that makes the draw repeatable.
+
+        Returns:
+            Int32 masks `(n, height, width)` for one photo, `(n, batch,
+            height, width)` for a batch.
+
+        Raises:
+            ValueError: If `n` or `temperature` is not above 0.
+        """
+        if n < 1 or not temperature > 0:
+            raise ValueError(
+                "`n` and `temperature` must be above 0. "
+                f"Received: n={n}, temperature={temperature}"
+            )
+        photos = check_photos(photos)
+        batch = photos if photos.ndim == 4 else photos[None]
+        logits = self.prior.token_logits(ops.convert_to_tensor(batch))
+        size = logits.shape[-1]
+        logits = ops.reshape(logits, (-1, size)) / temperature
+        drawn = keras.random.categorical(logits, n, dtype="int32", seed=seed)
+        grid = tuple(-(-side // 4) for side in batch.shape[1:3])
+        masks = [
+            self._decode(
+                ops.reshape(drawn[:, i], (-1, *grid)), batch.shape[1:3]
+            )
+            for i in range(n)
+        ]
+        return np.stack(masks if photos.ndim == 4 else [m[0] for m in masks])
+
+    def _decode(self, tokens, size):
+        maskige = self.posterior.tokenizer.decode(tokens)
+        logits = self.posterior.class_logits(maskige, *size)
+        return ops.convert_to_numpy(argmax(logits))
+
+    def _predict_with(self, predict, x, **kwargs):
+        if isinstance(x, list | tuple) and all(
+            np.ndim(photo) == 3 for photo in x
+        ):
+            return [
+                self._predict_with(predict, photo, **kwargs) for photo in x
+            ]
+        if not isinstance(x, np.ndarray):
+            return predict(x, **kwargs)
+        if check_photos(x).ndim == 3:
+            return predict(x[None], **kwargs)[0]
+        return predict(x, **kwargs)
+
+    # Cached outside Keras' tracking: each wraps this model and is no part of
+    # it.
+    @functools.cached_property
+    def _masks(self):
+        answer = _Answer(self, lambda photos: argmax(self(photos)))
+        return answer.predict
+
+    @functools.cached_property
+    def _maskiges(self):
+        def maskige(photos):
+            tokens = self.prior.predict_tokens(photos)
+            return self.posterior.tokenizer.decode(tokens)
+
+        return _Answer(self, maskige).predict
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        del x, sample_weight, training
+        self.scores.update_state(y, argmax(y_pred))
+        return masked_cross_entropy(y, y_pred, self.posterior.num_classes)
+
+    def check_data(self, x, y=None):
+        if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
+            check_pair(x, y, self.posterior.num_classes)
+
+    @classmethod
+    def from_preset(cls, preset, posterior=None):
+        """Build a segmenter from a folder and load its weights.
+
+        Args:
+            preset: Path of a folder written by `save_to_preset`, or the name
+                of a bundled preset.
+            posterior: A `LatentPosterior` of other classes to go on with; the
+                prior keeps its features, see `LatentPrior.with_posterior`.
+
+        Returns:
+            A `GenerativeSegmenter`.
+
+        Raises:
+            ValueError: If the preset is absent, damaged or of another class.
+        """
+        segmenter = super().from_preset(preset)
+        if posterior is None:
+            return segmenter
+        return cls(segmenter.prior.with_posterior(posterior))
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {"prior": serialize(self.prior), "name": self.name}
+
+    @classmethod
+    def from_config(cls, config):
+        prior = keras.saving.deserialize_keras_object(config["prior"])
+        return cls(prior, name=config["name"])
+
+
+class _Answer(keras.Model):
+    """Give one answer of a model through Keras' `predict`."""
+
+    def __init__(self, model, answer):
+        super().__init__(name="answer")
+        self.model = model
+        self.answer = answer
+        self.built = True
+
+    def call(self, photos):
+        return self.answer(photos)

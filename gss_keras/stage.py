@@ -1,0 +1,61 @@
+"""What the three models have in common: each trains only a part of itself."""
+
+import keras
+
+
+class Stage(keras.Model):
+    """A Keras model that holds more than it trains.
+
+    The posterior holds a tokenizer, the prior a posterior, the segmenter a
+    prior: all of it is saved and moved with its model, but `fit` may touch
+    only the part that the stage is there to learn. What stays frozen is
+    decided by the stage that trains, not by flags on the shared parts, so
+    that evaluating a segmenter in between does not freeze its prior.
+
+    A subclass names its part in `learned_layers()` and refuses malformed
+    arrays in `check_data()`.
+    """
+
+    def learned_layers(self):
+        """Return the layers whose weights `fit` may change."""
+        raise NotImplementedError
+
+    def check_data(self, x, y=None):
+        """Raise a ValueError if arrays handed to `fit` are malformed."""
+
+    def fit(self, x=None, y=None, **kwargs):
+        self.check_data(x, y)
+        return super().fit(x, y, **kwargs)
+
+    def evaluate(self, x=None, y=None, **kwargs):
+        self.check_data(x, y)
+        return super().evaluate(x, y, **kwargs)
+
+    @property
+    def trainable_variables(self):
+        if not self.trainable:
+            return []
+        learned = _distinct(
+            variable
+            for layer in self.learned_layers()
+            for variable in layer.trainable_variables
+        )
+        return learned
+
+    @property
+    def non_trainable_variables(self):
+        learned = {id(variable) for variable in self.trainable_variables}
+        return [v for v in self.variables if id(v) not in learned]
+
+    @property
+    def trainable_weights(self):
+        return self.trainable_variables
+
+    @property
+    def non_trainable_weights(self):
+        learned = {id(weight) for weight in self.trainable_weights}
+        return [w for w in self.weights if id(w) not in learned]
+
+
+def _distinct(variables):
+    return list({id(variable): variable for variable in variables}.values())
