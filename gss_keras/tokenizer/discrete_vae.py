@@ -1,0 +1,258 @@
+"""The discrete VAE: turns a maskige into tokens and back."""
+
+import keras
+from keras import ops
+
+from gss_keras.layers.backend import argmax
+from gss_keras.presets import PresetMixin
+from gss_keras.tokenizer.blocks import (
+    TokenLookup,
+    decoder_groups,
+    encoder_groups,
+)
+
+# DALL-E squeezes pixels from [0, 1] into [0.1, 0.9], away from the ends of
+# the sigmoid that its decoder answers with.
+PIXEL_SCALE = 0.8
+PIXEL_OFFSET = 0.1
+
+
+@keras.saving.register_keras_serializable(package="gss_keras")
+class DiscreteVAE(PresetMixin, keras.Model):
+    """Tokenize maskiges: image to tokens, and tokens back to an image.
+
+    Each token stands for a square of `stride` x `stride` pixels, seen in
+    the context of its neighbors. The defaults are DALL-E's; the bundled
+    compact tokenizer is the same class with smaller numbers.
+
+    Args:
+        codebook_size: int. Number of different tokens.
+        hidden: int, a multiple of 4. Channels at full resolution.
+        groups: int. Groups of blocks; the stride is `2 ** (groups - 1)`.
+        blocks: int. Residual blocks in a group.
+        decoder_initial: int. Length of the vector a token is looked up as.
+        width_multipliers: ints, one for each group from full resolution to
+            tokens, or `None` for `1, 2, 4, ...`. Channels of a group are its
+            multiplier times `hidden`.
+        input_kernel: int. Size of the encoder's first convolution.
+        residual_gain: float, or `None` for DALL-E's
+            `1 / (groups * blocks) ** 2`. Factor of every residual branch.
+        output_channels: int, at least 3. Channels of the decoder, of which
+            the first 3 are the colors. DALL-E's other 3 are scales.
+
+    Call arguments:
+        maskige: float `(batch, height, width, 3)` in [0, 1], where height and
+            width are multiples of the stride.
+
+    Returns:
+        The maskige after the trip through tokens, same shape and range.
+
+    Raises:
+        ValueError: If an argument is out of range, or a maskige does not fit
+            the stride.
+
+    Example:
+    >>> tokenizer = DiscreteVAE(
+    ...     codebook_size=32, hidden=8, groups=3, blocks=1, decoder_initial=8
+    ... )
+    >>> tokens = tokenizer.encode(keras.ops.zeros((1, 16, 24, 3)))
+    >>> tuple(tokens.shape), tuple(tokenizer.decode(tokens).shape)
+    ((1, 4, 6), (1, 16, 24, 3))
+
+    Reference:
+        - [Zero-Shot Text-to-Image Generation](
+            https://arxiv.org/abs/2102.12092), appendix A
+    """
+
+    def __init__(
+        self,
+        codebook_size=8192,
+        hidden=256,
+        groups=4,
+        blocks=2,
+        decoder_initial=128,
+        width_multipliers=None,
+        input_kernel=7,
+        residual_gain=None,
+        output_channels=6,
+        **kwargs,
+    ):
+        _check_positive(
+            codebook_size=codebook_size,
+            hidden=hidden,
+            groups=groups,
+            blocks=blocks,
+            decoder_initial=decoder_initial,
+            input_kernel=input_kernel,
+        )
+        if output_channels < 3:
+            raise ValueError(
+                "`output_channels` must be at least 3. "
+                f"Received: output_channels={output_channels}"
+            )
+        multipliers = width_multipliers or [2**i for i in range(groups)]
+        if len(multipliers) != groups:
+            raise ValueError(
+                "`width_multipliers` must hold one number for each of "
+                f"{groups} groups. "
+                f"Received: width_multipliers={width_multipliers}"
+            )
+        super().__init__(**kwargs)
+        gain = residual_gain or 1 / (groups * blocks) ** 2
+        widths = [multiplier * hidden for multiplier in multipliers]
+
+        # Layers, each built here, so that weights exist from the start.
+        self.encoder = _build_encoder(widths, blocks, gain, input_kernel)
+        self.to_logits = keras.layers.Conv2D(
+            codebook_size, 1, name="to_logits", dtype="float32"
+        )
+        self.to_logits.build((None, None, None, widths[-1]))
+        self.lookup = TokenLookup(codebook_size, decoder_initial, name="lookup")
+        self.decoder = _build_decoder(
+            decoder_initial, widths[::-1], blocks, gain, output_channels
+        )
+        self.built = True
+
+        # Config.
+        self.codebook_size = codebook_size
+        self.hidden = hidden
+        self.groups = groups
+        self.blocks = blocks
+        self.decoder_initial = decoder_initial
+        self.width_multipliers = width_multipliers
+        self.input_kernel = input_kernel
+        self.residual_gain = residual_gain
+        self.output_channels = output_channels
+
+    @property
+    def stride(self):
+        """Width and height in pixels of the square one token stands for."""
+        return 2 ** (self.groups - 1)
+
+    def call(self, maskige):
+        """Send a maskige through its tokens and back."""
+        return self.decode(self.encode(maskige))
+
+    def encode(self, maskige):
+        """Return the most likely token of every square.
+
+        Args:
+            maskige: float `(batch, height, width, 3)` in [0, 1].
+
+        Returns:
+            int32 `(batch, height / stride, width / stride)` in
+            `[0, codebook_size)`.
+        """
+        return argmax(self.encode_logits(maskige))
+
+    def encode_logits(self, maskige):
+        """Score every token of the codebook for every square.
+
+        Args:
+            maskige: float `(batch, height, width, 3)` in [0, 1].
+
+        Returns:
+            Float `(batch, height / stride, width / stride, codebook_size)`,
+            logits of the distribution over tokens.
+        """
+        return self.to_logits(self.encode_features(maskige))
+
+    def encode_features(self, maskige):
+        """Describe every square by a vector, just before the codebook.
+
+        Args:
+            maskige: float `(batch, height, width, 3)` in [0, 1].
+
+        Returns:
+            Float `(batch, height / stride, width / stride, channels)`.
+        """
+        maskige = ops.convert_to_tensor(maskige)
+        _check_maskige(maskige, self.stride)
+        return self.encoder(PIXEL_SCALE * maskige + PIXEL_OFFSET)
+
+    def decode(self, tokens):
+        """Paint tokens as an image.
+
+        Args:
+            tokens: int `(batch, h, w)` tokens, or float
+                `(batch, h, w, codebook_size)` probabilities over tokens.
+
+        Returns:
+            Float maskige `(batch, h * stride, w * stride, 3)` in [0, 1].
+        """
+        features = self.lookup(ops.convert_to_tensor(tokens))
+        return ops.clip(self.decode_features(features), 0.0, 1.0)
+
+    def decode_features(self, features):
+        """Paint looked-up tokens, without clipping the colors.
+
+        Args:
+            features: float `(batch, h, w, decoder_initial)`.
+
+        Returns:
+            Float `(batch, h * stride, w * stride, 3)` in [-0.125, 1.125].
+        """
+        colors = ops.sigmoid(self.decoder(features)[..., :3])
+        return (colors - PIXEL_OFFSET) / PIXEL_SCALE
+
+    def compute_output_shape(self, input_shape):
+        """Return the shape of the maskige, which does not change."""
+        return tuple(input_shape)
+
+    def get_config(self):
+        """Return the arguments of the constructor."""
+        config = super().get_config()
+        config.update(
+            codebook_size=self.codebook_size,
+            hidden=self.hidden,
+            groups=self.groups,
+            blocks=self.blocks,
+            decoder_initial=self.decoder_initial,
+            width_multipliers=self.width_multipliers,
+            input_kernel=self.input_kernel,
+            residual_gain=self.residual_gain,
+            output_channels=self.output_channels,
+        )
+        return config
+
+
+def _build_encoder(widths, blocks, gain, input_kernel):
+    """Return the functional model from pixels to features."""
+    pixels = keras.Input((None, None, 3), name="pixels")
+    features = keras.layers.Conv2D(
+        widths[0], input_kernel, padding="same", name="input"
+    )(pixels)
+    features = encoder_groups(features, widths, blocks, gain)
+    return keras.Model(pixels, features, name="encoder")
+
+
+def _build_decoder(decoder_initial, widths, blocks, gain, output_channels):
+    """Return the functional model from looked-up tokens to color logits."""
+    inputs = keras.Input((None, None, decoder_initial), name="features")
+    features = decoder_groups(inputs, widths, blocks, gain)
+    outputs = keras.layers.Conv2D(
+        output_channels, 1, name="output", dtype="float32"
+    )(features)
+    return keras.Model(inputs, outputs, name="decoder")
+
+
+def _check_positive(**sizes):
+    for name, size in sizes.items():
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(
+                f"`{name}` must be a positive integer. Received: {name}={size}"
+            )
+
+
+def _check_maskige(maskige, stride):
+    shape = tuple(maskige.shape)
+    if len(shape) != 4 or shape[-1] != 3:
+        raise ValueError(
+            "`maskige` must have shape (batch, height, width, 3). "
+            f"Received: maskige.shape={shape}"
+        )
+    if any(size is not None and size % stride for size in shape[1:3]):
+        raise ValueError(
+            "`maskige` must have a height and width that are multiples of "
+            f"the stride {stride}. Received: maskige.shape={shape}"
+        )
