@@ -1,0 +1,196 @@
+"""Adapts backbones of KerasHub, KerasCV or your own to this package."""
+
+import math
+
+import keras
+from keras import layers
+
+from gss_keras.backbones.efficientnet_lite import STRIDES
+from gss_keras.presets import PresetMixin
+
+# Not multiples of the strides, so that maps which round sizes down are seen.
+_PROBE_SIZE = (160, 97)
+_POSSIBLE_STRIDES = (1, 2, 4, 8, 16, 32, 64)
+
+
+@keras.saving.register_keras_serializable(package="gss_keras")
+class FeaturePyramid(PresetMixin, keras.Model):
+    """Gives a backbone the interface that `LatentPrior` needs.
+
+    A photo goes through `scale * photo + offset` and then the backbone, and
+    the backbone's maps come out sorted by stride. Strides are found by the
+    size of the maps, never by their names, which differ between libraries.
+    Of several maps with one stride the last is taken.
+
+    Args:
+        backbone: A KerasHub backbone with `pyramid_outputs`, a KerasCV
+            backbone with `pyramid_level_inputs`, or a functional
+            `keras.Model` whose outputs are feature maps. One input, channels
+            last.
+        strides: The strides that are wanted, integers.
+        scale: Float, or one for each of red, green and blue. Together with
+            `offset` it turns raw pixels 0-255 into what the backbone was
+            trained on: a pretrained KerasHub backbone has both in its image
+            converter. KerasCV's `include_rescaling=True` needs neither.
+        offset: Float, or one for each of red, green and blue.
+        **kwargs: `name` and `trainable` of the model.
+
+    Call arguments:
+        photos: Float or integer array `(batch, height, width, 3)`, raw RGB
+            pixels 0-255; any size, unless the backbone's is fixed.
+
+    Returns:
+        A dict from stride to float feature map `(batch,
+        ceil(height / stride), ceil(width / stride), channels)`.
+
+    Raises:
+        ValueError: If `backbone` is something else or lacks a stride.
+
+    Example:
+        >>> import keras
+        >>> from gss_keras.backbones import FeaturePyramid
+        >>> photos = keras.Input((None, None, 3))
+        >>> fine = keras.layers.Conv2D(5, 3, 4, padding="same")(photos)
+        >>> coarse = keras.layers.Conv2D(6, 3, 2, padding="same")(fine)
+        >>> backbone = keras.Model(photos, [fine, coarse])
+        >>> FeaturePyramid(backbone, strides=(4, 8), scale=1 / 255).channels
+        {4: 5, 8: 6}
+    """
+
+    def __init__(
+        self, backbone, strides=STRIDES, scale=1.0, offset=0.0, **kwargs
+    ):
+        _check_model(backbone)
+        maps = _feature_maps(backbone)
+        by_stride = _sort_by_stride(backbone, maps)
+        missing = [stride for stride in strides if stride not in by_stride]
+        if missing:
+            raise ValueError(
+                "`backbone` must give feature maps of strides "
+                f"{tuple(strides)}, of ceil(height / stride) rows and "
+                "ceil(width / stride) columns each. "
+                f"Received: {_describe(backbone)} with strides "
+                f"{sorted(by_stride)} among {len(maps)} outputs"
+            )
+        # Without what the backbone computes beyond the wanted maps.
+        extractor = keras.Model(
+            backbone.inputs[0],
+            {stride: by_stride[stride] for stride in strides},
+            name=f"{backbone.name}_pyramid",
+        )
+
+        photos = keras.Input(backbone.inputs[0].shape[1:], name="photos")
+        pixels = layers.Rescaling(scale, offset, name="normalisation")(photos)
+        super().__init__(inputs=photos, outputs=extractor(pixels), **kwargs)
+
+        self._arguments = {
+            "backbone": keras.saving.serialize_keras_object(backbone),
+            "strides": list(strides),
+            "scale": scale,
+            "offset": offset,
+        }
+
+    @property
+    def channels(self):
+        """Dict from stride to the channels of that feature map."""
+        return {stride: map_.shape[-1] for stride, map_ in self.output.items()}
+
+    def get_config(self):
+        """Returns the constructor arguments as a JSON-serializable dict."""
+        return {
+            **self._arguments,
+            "name": self.name,
+            "trainable": self.trainable,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Builds the model from what `get_config` returns."""
+        backbone = keras.saving.deserialize_keras_object(
+            config["backbone"], custom_objects
+        )
+        return cls(**{**config, "backbone": backbone})
+
+
+def as_backbone(backbone, strides=STRIDES):
+    """Accepts any backbone that gives, or can be made to give, a pyramid.
+
+    Args:
+        backbone: A model of `gss_keras.backbones`, any other `keras.Model`
+            whose `channels` is a dict by stride, or whatever
+            `FeaturePyramid` takes.
+        strides: The strides that are needed, integers.
+
+    Returns:
+        `backbone` itself if it has the interface, else a `FeaturePyramid`
+        of it, to which raw pixels go unchanged.
+
+    Raises:
+        ValueError: If `backbone` is something else or lacks a stride.
+    """
+    channels = getattr(backbone, "channels", None)
+    if isinstance(channels, dict) and isinstance(backbone, keras.Model):
+        if any(stride not in channels for stride in strides):
+            raise ValueError(
+                f"`backbone` must give feature maps of strides "
+                f"{tuple(strides)}. Received: {_describe(backbone)} with "
+                f"strides {sorted(channels)}"
+            )
+        return backbone
+    return FeaturePyramid(backbone, strides)
+
+
+def _check_model(backbone):
+    if not isinstance(backbone, keras.Model):
+        raise ValueError(
+            "`backbone` must be a model of `gss_keras.backbones`, KerasHub "
+            "or KerasCV, or a functional `keras.Model` with several outputs. "
+            f"Received: backbone={backbone!r} of type {type(backbone)}"
+        )
+    inputs = getattr(backbone, "inputs", None)
+    if not inputs:
+        raise ValueError(
+            "`backbone` must be a functional model, one with `inputs` and "
+            f"`outputs`. Received: {_describe(backbone)} without"
+        )
+    shape = inputs[0].shape
+    if len(inputs) != 1 or len(shape) != 4 or shape[-1] != 3:
+        raise ValueError(
+            "`backbone` must have one input of shape (batch, height, width, "
+            f"3). Received: {_describe(backbone)} with inputs of shape "
+            f"{[tuple(tensor.shape) for tensor in inputs]}"
+        )
+
+
+def _feature_maps(backbone):
+    """Lists the symbolic outputs of KerasHub, KerasCV or another model."""
+    if getattr(backbone, "pyramid_outputs", None):
+        return list(backbone.pyramid_outputs.values())
+    if getattr(backbone, "pyramid_level_inputs", None):
+        names = backbone.pyramid_level_inputs.values()
+        return [backbone.get_layer(name).output for name in names]
+    return list(backbone.outputs)
+
+
+def _sort_by_stride(backbone, maps):
+    """Finds the stride of every map by the size it has for one photo size."""
+    photo = backbone.inputs[0]
+    height, width = (
+        size or probe
+        for size, probe in zip(photo.shape[1:3], _PROBE_SIZE, strict=True)
+    )
+    probed = keras.Model(photo, maps).compute_output_spec(
+        keras.KerasTensor((1, height, width, 3), photo.dtype)
+    )
+    by_stride = {}
+    for map_, spec in zip(maps, probed, strict=True):
+        for stride in _POSSIBLE_STRIDES:
+            size = (math.ceil(height / stride), math.ceil(width / stride))
+            if len(spec.shape) == 4 and tuple(spec.shape[1:3]) == size:
+                by_stride[stride] = map_
+                break
+    return by_stride
+
+
+def _describe(backbone):
+    return f"a {type(backbone).__name__} named {backbone.name!r}"
