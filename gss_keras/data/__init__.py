@@ -1,5 +1,6 @@
 """Read photos and masks, change them alike, feed them to `fit`."""
 
+from gss_keras.data import streets
 from gss_keras.data.color_jitter import ColorJitter
 from gss_keras.data.pipeline import batches
 from gss_keras.data.sources import CamVid, Folders, load_all
@@ -13,4 +14,5 @@ __all__ = [
     "Padding",
     "batches",
     "load_all",
+    "streets",
 ]

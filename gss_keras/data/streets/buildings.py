@@ -1,0 +1,168 @@
+"""Buildings: walls with windows, doors and shops under their roofs."""
+
+import numpy as np
+
+from gss_keras.data.streets.canvas import Kind, box
+from gss_keras.data.streets.light import color
+from gss_keras.data.streets.texture import noise
+
+
+class Building:
+    """A block of a building.
+
+    Args:
+        low: `(x, z)` of the corner with the lowest x and z.
+        high: `(x, z)` of the opposite corner.
+        light: A `Light`.
+        generator: `numpy.random.Generator`, for its size and looks.
+    """
+
+    def __init__(self, low, high, light, generator):
+        self.low, self.high = low, high
+        self.place = (low[0] + high[0]) / 2, (low[1] + high[1]) / 2
+        self.light = light
+        self.storey = generator.uniform(2.8, 3.8)
+        storeys = int(generator.choice([1, 2, 2, 3, 3, 4, 5, 6, 9]))
+        self.height = storeys * self.storey + generator.uniform(0.2, 0.8)
+        self.roof_height = 0.0
+        if storeys <= 4 and generator.random() < 0.55:
+            self.roof_height = generator.uniform(1.5, 3.5)
+        self.wall = _wall_color(generator)
+        self.trim = color(*generator.uniform((0, 0, 0.2), (1, 0.3, 1.0)))
+        self.roof = color(
+            generator.choice([0.02, 0.06, 0.6]),
+            generator.uniform(0.0, 0.6),
+            generator.uniform(0.2, 0.6),
+        )
+        self.bay = generator.uniform(1.4, 3.2)
+        self.window = generator.uniform((0.35, 0.4), (0.75, 0.75)).tolist()
+        self.glass = color(
+            generator.uniform(0.5, 0.7),
+            generator.uniform(0.0, 0.4),
+            generator.uniform(0.1, 0.5),
+        )
+        self.lit = generator.uniform(0.2, 0.7) if light.is_night else 0.02
+        self.brick = generator.choice([0.0, generator.uniform(0.15, 0.35)])
+        self.is_banded = generator.random() < 0.3
+        self.shop = None
+        if generator.random() < 0.35:
+            self.shop = color(*generator.uniform((0, 0.2, 0.3), (1, 0.9, 1.0)))
+        self.shift = generator.uniform(0, 256)
+
+    def add_shadow(self, shadows):
+        """Darken the ground that the building hides from the sun."""
+        shadows.add_block(self.low, self.high, self.height)
+
+    def paint(self, canvas):
+        """Paint the building on a canvas."""
+        low = (self.low[0], 0.0, self.low[1])
+        high = (self.high[0], self.height, self.high[1])
+        faces, corners = box(low, high)
+        canvas.paint_solid(Kind.BUILDING, faces, corners, self._wall_colors)
+        if self.roof_height:
+            faces, corners = self._roof_faces()
+            canvas.paint_solid(Kind.BUILDING, faces, corners, self._roof_colors)
+
+    def _roof_faces(self):
+        """Return a roof with its ridge along z, wider than the walls."""
+        middle = (self.low[0] + self.high[0]) / 2
+        half = (self.high[0] - self.low[0]) / 2 + 0.4
+        eave, ridge = self.height, self.height + self.roof_height
+        faces, corners = box(
+            (middle - half, eave, self.low[1] - 0.3),
+            (middle + half, ridge, self.high[1] + 0.3),
+        )
+        for face, sign in ((0, -1), (1, 1)):
+            normal = np.array([sign * self.roof_height, half, 0.0])
+            normal /= np.linalg.norm(normal)
+            faces[face] = normal, normal @ (middle, ridge, 0.0)
+        return faces, corners
+
+    def _roof_colors(self, met, points):
+        """Return the colors of tiles in rows, and of the gables."""
+        rows = points[1] * 3.5 % 1
+        tone = 0.9 + 0.2 * noise(points[2] * 20, points[1] * 60 + self.shift)
+        tone = tone - 0.25 * (rows < 0.2)
+        colors = self.roof * tone[:, None]
+        colors = np.where((met >= 3)[:, None], self.wall, colors)
+        if self.light.snow > 0.5:
+            colors = np.where((met < 2)[:, None], np.float32(0.9), colors)
+        slope = self.roof_height / (self.high[0] - self.low[0]) * 2
+        left = np.array([-slope, 1, 0]) / np.hypot(slope, 1)
+        lights = [
+            self.light.on(normal)
+            for normal in (left, left * (-1, 1, 1), *np.eye(3)[[1]])
+        ]
+        lights += [self.light.on((0, 0, side)) for side in (-1, 1)]
+        lights.append(0.5 * self.light.shade_color)
+        return colors * np.stack(lights).astype("f4")[met]
+
+    def _wall_colors(self, met, points):
+        """Return the colors of walls, windows and shop fronts."""
+        along = np.where(met < 2, points[2] - self.low[1], points[0])
+        up = points[1]
+        column, part = np.divmod(along / self.bay, 1)
+        storey, level = np.divmod(up / self.storey, 1)
+        wide, tall = self.window
+        in_window = (np.abs(part - 0.5) < wide / 2) & (
+            np.abs(level - 0.55) < tall / 2
+        )
+        framed = (np.abs(part - 0.5) < wide / 2 + 0.06) & (
+            np.abs(level - 0.55) < tall / 2 + 0.05
+        )
+        in_window &= up < self.height - 0.4
+        framed &= up < self.height - 0.4
+        tone = 0.92 + 0.16 * noise(along * 12 + self.shift, up * 12)
+        if self.brick:
+            course, height = np.divmod(up * 4, 1)
+            joint = (height < 0.2) | ((along * 2 + course / 2) % 1 < 0.1)
+            tone = tone - self.brick * joint
+        if self.is_banded:
+            tone = tone - 0.2 * (level < 0.08)
+        # Dirt and dim light near the ground.
+        tone = tone * (0.75 + 0.25 * np.minimum(1, up / 2))
+        colors = self.wall * tone[:, None]
+        colors = np.where(framed[:, None], self.trim, colors)
+        glass, is_lit = self._glass_colors(storey, column, level)
+        colors = np.where(in_window[:, None], glass, colors)
+        if self.shop is not None:
+            colors, in_shop = self._add_shop(colors, part, up)
+            is_lit = is_lit & ~in_shop
+        normals = ((-1, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, -1), (0, 0, 1))
+        lights = np.stack([self.light.on(normal) for normal in normals])
+        lights = np.vstack([lights, lights[:1]]).astype("f4")
+        lit = (in_window & is_lit)[:, None]
+        return colors * np.where(lit, np.float32(1), lights[met])
+
+    def _glass_colors(self, storey, column, level):
+        """Return the colors of window panes and which of them are lit."""
+        luck = noise(storey * 71.0 + self.shift, column * 43.0)
+        sky = self.light.zenith * 0.3
+        glass = self.glass * (0.6 + 0.8 * luck[:, None]) + sky * level[:, None]
+        is_lit = luck < self.lit
+        warm = color(0.11, 0.5, 0.95) * (0.7 + luck[:, None])
+        glow = warm if self.light.is_night else glass * 1.4
+        return np.where(is_lit[:, None], glow, glass), is_lit
+
+    def _add_shop(self, colors, part, up):
+        """Put a shop with its name board on the ground floor."""
+        in_shop = up < self.storey
+        board = (up > self.storey * 0.78) & in_shop
+        pane = (up > 0.5) & (up < self.storey * 0.74)
+        pane &= np.abs(part - 0.5) < 0.44
+        glass = self.glass * 0.9 + 0.1
+        front = np.where(pane[:, None], glass, self.shop * 0.7)
+        front = np.where(board[:, None], self.shop, front)
+        return np.where(in_shop[:, None], front, colors), in_shop
+
+
+def _wall_color(generator):
+    """Draw the color of a wall: of stone, plaster or paint of any tint."""
+    if generator.random() < 0.3:
+        hue, saturation = generator.uniform(0, 1), generator.uniform(0.2, 0.55)
+    else:
+        hue, saturation = (
+            generator.choice([0.02, 0.06, 0.1, 0.6]),
+            generator.uniform(0, 0.45),
+        )
+    return color(hue, saturation, generator.uniform(0.3, 0.95))
