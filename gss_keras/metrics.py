@@ -97,8 +97,8 @@ class SegmentationScores(keras.metrics.Metric):
 
         Rows are true classes, columns predicted ones.
         """
-        low = ops.convert_to_numpy(self._low.value).astype("int64")
-        high = ops.convert_to_numpy(self._high.value).astype("int64")
+        low = ops.convert_to_numpy(self._low).astype("int64")
+        high = ops.convert_to_numpy(self._high).astype("int64")
         return (high * _CARRY + low).reshape((self.num_classes,) * 2)
 
     def class_iou(self):

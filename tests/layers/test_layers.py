@@ -1,0 +1,146 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from layer_checks import check_layer
+
+from gss_keras.layers import backend
+from gss_keras.layers.fusion import LevelFusion, ProjectionBlock
+from gss_keras.layers.vocabulary import Vocabulary
+from gss_keras.layers.window_attention import SwinBlock, WindowAttention
+
+
+def noise(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype("float32")
+
+
+@pytest.mark.parametrize(
+    ("layer_class", "kwargs", "channels"),
+    [
+        (WindowAttention, {"channels": 8, "heads": 2, "window": 3}, 8),
+        (
+            WindowAttention,
+            {"channels": 8, "heads": 2, "window": 4, "shift": 2},
+            8,
+        ),
+        (
+            SwinBlock,
+            {
+                "channels": 8,
+                "heads": 4,
+                "hidden": 12,
+                "window": 3,
+                "shift": 1,
+                "drop_path": 0.5,
+            },
+            8,
+        ),
+        (ProjectionBlock, {"channels": 5}, 5),
+        (Vocabulary, {"codebook_size": 11}, 11),
+    ],
+)
+def test_layers_behave_everywhere(layer_class, kwargs, channels, tmp_path):
+    check_layer(
+        layer_class, kwargs, noise(2, 7, 5, 8), (2, 7, 5, channels), tmp_path
+    )
+
+
+def test_fusion_behaves_everywhere(tmp_path):
+    check_layer(
+        LevelFusion,
+        {"level_channels": 4, "channels": 6},
+        [noise(2, 8, 9, 3), noise(2, 4, 5, 5)],
+        (2, 8, 9, 6),
+        tmp_path,
+    )
+
+
+def test_windows_do_not_see_each_other():
+    layer = WindowAttention(8, heads=2, window=4)
+    features = noise(1, 8, 8, 8)
+    changed = features.copy()
+    changed[:, :4, :4] += 1
+    difference = np.abs(
+        ops.convert_to_numpy(layer(features))
+        - ops.convert_to_numpy(layer(changed))
+    ).max(axis=(0, 3))
+    assert difference[:4, :4].min() > 0
+    difference[:4, :4] = 0
+    assert difference.max() == 0
+
+
+def test_shifted_windows_do_not_join_opposite_borders():
+    layer = WindowAttention(8, heads=2, window=4, shift=2)
+    features = noise(1, 8, 8, 8)
+    changed = features.copy()
+    changed[:, :2] += 1
+    difference = np.abs(
+        ops.convert_to_numpy(layer(features))
+        - ops.convert_to_numpy(layer(changed))
+    ).max(axis=(0, 2, 3))
+    assert difference[:2].min() > 0
+    assert difference[2:].max() < 1e-6
+
+
+def test_malformed_attention_is_refused():
+    with pytest.raises(ValueError, match="`channels` must be a multiple"):
+        WindowAttention(9, heads=2)
+    with pytest.raises(ValueError, match="`shift` must be at least 0"):
+        WindowAttention(8, heads=2, window=4, shift=4)
+
+
+def test_vocabulary_gives_the_best_token_and_its_surprise():
+    layer, features = Vocabulary(7), noise(2, 3, 4, 5)
+    logits = ops.convert_to_numpy(layer(features))
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(layer.best_tokens(features)), logits.argmax(-1)
+    )
+    tokens = np.random.default_rng(1).integers(0, 7, (2, 3, 4))
+    surprise, best = layer.cross_entropy(features, tokens)
+    shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    expected = -np.log(np.take_along_axis(shares, tokens[..., None], -1))
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(surprise), expected[..., 0], rtol=1e-5
+    )
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(best), logits.argmax(-1)
+    )
+
+
+@pytest.mark.parametrize("size", [(6, 10), (3, 5), (7, 4)])
+def test_resize_has_pixel_centers_at_half_integers(size):
+    # A linear ramp stays a linear ramp, but for the clamped borders.
+    ramp = np.arange(6.0, dtype="float32")[None, :, None, None] + 0.5
+    ramp = np.repeat(ramp, 5, axis=2)
+    resized = backend.resize_bilinear(ops.convert_to_tensor(ramp), *size)
+    assert tuple(resized.shape) == (1, *size, 1)
+    centers = (np.arange(size[0]) + 0.5) * 6 / size[0]
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(resized)[0, :, 0, 0],
+        np.clip(centers, 0.5, 5.5),
+        atol=1e-5,
+    )
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Halve(keras.layers.Layer):
+    def call(self, x):
+        shape = ops.shape(x)
+        return backend.resize_bilinear(x, shape[1] // 2, shape[2] // 2)
+
+    def compute_output_shape(self, shape):
+        return (shape[0], None, None, shape[3])
+
+
+def test_resize_takes_sizes_known_only_at_run_time():
+    inputs = keras.Input((None, None, 2))
+    model = keras.Model(inputs, Halve()(inputs))
+    for height, width in [(8, 6), (10, 4)]:
+        answer = model.predict(noise(1, height, width, 2), verbose=0)
+        assert answer.shape == (1, height // 2, width // 2, 2)
+
+
+def test_argmax_takes_the_first_of_equals():
+    index = backend.argmax(ops.convert_to_tensor([[1.0, 3.0, 3.0, -0.0]]))
+    assert keras.backend.standardize_dtype(index.dtype) == "int32"
+    assert ops.convert_to_numpy(index).tolist() == [1]

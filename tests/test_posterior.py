@@ -1,0 +1,140 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from tiny import tiny_data, tiny_posterior, tiny_tokenizer
+
+import gss_keras
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class PerfectTokenizer(keras.layers.Layer):
+    """A tokenizer that loses nothing: each color of a block is its token."""
+
+    stride = 4
+    codebook_size = 1 << 24
+
+    def encode(self, maskige):
+        colors = ops.cast(ops.round(maskige * 255), "int32")
+        colors = colors[:, ::4, ::4]
+        return (colors[..., 0] * 256 + colors[..., 1]) * 256 + colors[..., 2]
+
+    def decode(self, tokens):
+        colors = [tokens // 65536, tokens // 256 % 256, tokens % 256]
+        maskige = ops.cast(ops.stack(colors, axis=-1), "float32") / 255
+        return ops.repeat(ops.repeat(maskige, 4, axis=1), 4, axis=2)
+
+
+def blocky_masks(height, width, num_classes=5, side=4):
+    """Masks of squares as large as a token, so that none is mixed."""
+    generator = np.random.default_rng(0)
+    rows, columns = -(-height // side), -(-width // side)
+    masks = generator.integers(0, num_classes, (3, rows, columns))
+    masks = masks.repeat(side, axis=1).repeat(side, axis=2)
+    return masks[:, :height, :width].astype("int32")
+
+
+@pytest.mark.parametrize("size", [(16, 24), (15, 22), (4, 4), (1, 3)])
+@pytest.mark.parametrize("mask_scale", [1, 2, 4])
+def test_a_perfect_tokenizer_gives_the_mask_back(size, mask_scale):
+    posterior = gss_keras.LatentPosterior(
+        gss_keras.palettes.maximal_distance(5),
+        PerfectTokenizer(),
+        mask_scale=mask_scale,
+    )
+    masks = blocky_masks(*size, side=4 // mask_scale)
+    logits = ops.convert_to_numpy(posterior(masks))
+    assert logits.shape == (*masks.shape, 5)
+    np.testing.assert_array_equal(logits.argmax(-1), masks)
+
+
+def test_evaluate_reports_a_perfect_reconstruction():
+    posterior = gss_keras.LatentPosterior("camvid", PerfectTokenizer())
+    masks = blocky_masks(16, 24, num_classes=11)
+    masks[:, :4, :4] = 255
+    posterior.compile()
+    scores = posterior.evaluate(masks, verbose=0, return_dict=True)
+    assert scores["mIoU"] == pytest.approx(100.0)
+    assert scores["pixel_accuracy"] == pytest.approx(100.0)
+    assert np.isnan(posterior.scores.class_iou()).sum() == 0
+
+
+def test_default_scale_places_tokens_at_a_quarter():
+    assert tiny_posterior().mask_scale == 1
+    coarse = gss_keras.LatentPosterior("camvid", tiny_tokenizer(groups=4))
+    assert (coarse.mask_scale, coarse.token_stride) == (2, 4)
+    assert coarse.encode(np.zeros((1, 10, 13), "int32")).shape == (1, 3, 4)
+
+
+def test_target_tokens_follow_the_guesses_only_where_ignored():
+    posterior = gss_keras.LatentPosterior("camvid", PerfectTokenizer())
+    masks = np.zeros((1, 8, 8), "int32")
+    masks[:, :4] = 255
+    masks[:, 3, 1] = 2
+    guesses = np.full((1, 8, 8), 7, "int32")
+    tokens, counted = posterior.target_tokens(
+        ops.convert_to_tensor(masks), ops.convert_to_tensor(guesses)
+    )
+    colors = posterior.palette.astype("int64")
+    as_tokens = (colors[:, 0] * 256 + colors[:, 1]) * 256 + colors[:, 2]
+    expected = as_tokens[[7, 7, 0, 0]].reshape(1, 2, 2)
+    np.testing.assert_array_equal(ops.convert_to_numpy(tokens), expected)
+    # One known pixel is enough for its token to count.
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(counted), [[[1.0, 0.0], [1.0, 1.0]]]
+    )
+
+
+def test_fit_leaves_the_tokenizer_as_it_is():
+    posterior = tiny_posterior()
+    before = posterior.get_weights()
+    posterior.compile("adam")
+    with pytest.warns(UserWarning) if keras.backend.backend() != "jax" else (
+        _nothing()
+    ):
+        posterior.fit(tiny_data()[1], verbose=0)
+    for old, new in zip(before, posterior.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_a_learned_inverse_trains_alone():
+    inverse = keras.layers.Conv2D(5, 1)
+    posterior = tiny_posterior(inverse=inverse)
+    frozen = posterior.tokenizer.get_weights()
+    posterior.compile(keras.optimizers.Adam(0.1))
+    history = posterior.fit(tiny_data()[1], epochs=8, verbose=0)
+    assert history.history["loss"][-1] < history.history["loss"][0]
+    for old, new in zip(
+        frozen, posterior.tokenizer.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_a_saved_posterior_answers_the_same(tmp_path):
+    posterior, masks = tiny_posterior(), tiny_data()[1]
+    expected = posterior.predict(masks, verbose=0)
+    posterior.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.predict(masks, verbose=0), expected)
+    posterior.save_to_preset(tmp_path / "preset")
+    loaded = gss_keras.LatentPosterior.from_preset(tmp_path / "preset")
+    np.testing.assert_array_equal(loaded.predict(masks, verbose=0), expected)
+
+
+def test_malformed_arguments_are_refused():
+    with pytest.raises(ValueError, match="`mask_scale` must divide"):
+        tiny_posterior(mask_scale=3)
+    with pytest.raises(ValueError, match="`palette`"):
+        gss_keras.LatentPosterior([[0, 0, 0], [0, 0, 0]], tiny_tokenizer())
+    posterior = tiny_posterior()
+    posterior.compile()
+    with pytest.raises(ValueError, match="`masks`.*Received"):
+        posterior.evaluate(np.full((1, 8, 8), 5), verbose=0)
+
+
+class _nothing:  # noqa: N801
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return False

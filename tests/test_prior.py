@@ -1,0 +1,253 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+from dalle_weights import load_torch_weights
+from keras import ops
+from tiny import tiny_data, tiny_posterior, tiny_prior, tiny_tokenizer
+
+import gss_keras
+
+
+class StoredFeatures(keras.Model):
+    """A backbone that answers every photo with maps computed elsewhere."""
+
+    def __init__(self, pyramid):
+        super().__init__()
+        self.pyramid = {s: ops.convert_to_tensor(m) for s, m in pyramid}
+        self.channels = {s: m.shape[-1] for s, m in pyramid}
+        self.built = True
+
+    def call(self, photos):
+        del photos
+        return dict(self.pyramid)
+
+
+@pytest.fixture(scope="module")
+def release(request):
+    path = request.path.parent / "golden" / "head_ff.npz"
+    return dict(np.load(path))
+
+
+@pytest.fixture
+def prior(release):
+    """The released FF head with the weights of the fixture."""
+    config = json.loads(str(release["meta"]))
+    palette = config["config"]["palette"]
+    vae = config["vae_config"]
+    tokenizer = gss_keras.DiscreteVAE(
+        codebook_size=vae["vocab_size"],
+        hidden=vae["n_hid"],
+        decoder_initial=vae["n_init"],
+    )
+    load_torch_weights(tokenizer, lambda name: release[f"sd/d_vae.{name}"])
+    prior = gss_keras.LatentPrior(
+        StoredFeatures(
+            [
+                (4 * 2**i, release[f"in/test/feat{i}"].transpose(0, 2, 3, 1))
+                for i in range(4)
+            ]
+        ),
+        gss_keras.LatentPosterior(
+            palette[:-1], tokenizer, ignore_color=palette[-1]
+        ),
+        level_channels=12,
+        channels=32,
+        depth=2,
+        heads=4,
+        projection=48,
+    )
+    load_release_head(prior, release)
+    return prior
+
+
+def load_release_head(prior, release):
+    def dense(layer, name):
+        kernel = release[f"sd/{name}.weight"].squeeze()
+        bias = release.get(f"sd/{name}.bias")
+        layer.set_weights([kernel.T] if bias is None else [kernel.T, bias])
+
+    def norm(layer, name):
+        keys = ["weight", "bias", "running_mean", "running_var"]
+        arrays = [release.get(f"sd/{name}.{key}") for key in keys]
+        layer.set_weights([a for a in arrays if a is not None])
+
+    def projection(layer, name):
+        dense(layer.convolution, f"{name}.conv")
+        norm(layer.norm, f"{name}.bn")
+
+    def fusion(layer, levels, fuse):
+        # The release orders levels by strides 8, 4, 16, 32.
+        for ours, theirs in enumerate([1, 0, 2, 3]):
+            projection(layer.projections[ours], f"{levels}.{theirs}")
+        projection(layer.fuse, fuse)
+        kernel = layer.fuse.convolution.kernel
+        parts = np.split(ops.convert_to_numpy(kernel), 4)
+        kernel.assign(np.concatenate([parts[i] for i in (1, 0, 2, 3)]))
+
+    fusion(prior.fusion, "convs", "fusion_conv")
+    fusion(prior.pixel_fusion, "convs_pixel", "fusion_conv_pixel")
+    for index, block in enumerate(prior.blocks):
+        name = f"transformer_block.blocks.{index}"
+        norm(block.attention_norm, f"{name}.norm1")
+        dense(block.attention.query_key_value, f"{name}.attn.w_msa.qkv")
+        dense(block.attention.projection, f"{name}.attn.w_msa.proj")
+        block.attention.relative_position_bias.assign(
+            release[f"sd/{name}.attn.w_msa.relative_position_bias_table"]
+        )
+        norm(block.perceptron_norm, f"{name}.norm2")
+        dense(block.expand, f"{name}.ffn.layers.0.0")
+        dense(block.reduce, f"{name}.ffn.layers.1")
+    norm(prior.norm, "swin_ln")
+    projection(prior.projection, "conv_before_seg")
+    dense(prior.vocabulary, "conv_seg")
+    dense(prior.pixel_classifier, "conv_seg_pixel")
+
+
+def test_token_logits_equal_the_release(prior, release):
+    photos = np.zeros((2, 48, 64, 3), "uint8")
+    expected = release["out/test/vq_logits"].transpose(0, 2, 3, 1)
+    logits = ops.convert_to_numpy(prior.token_logits(photos))
+    np.testing.assert_allclose(
+        logits, expected, atol=1e-3 * expected.std(), rtol=0
+    )
+    is_clear = release["out/test/vq_margin"] > 1e-3 * expected.std()
+    tokens = ops.convert_to_numpy(prior.predict_tokens(photos))
+    true_tokens = release["out/test/vq_indices"][:, 0]
+    np.testing.assert_array_equal(tokens[is_clear], true_tokens[is_clear])
+
+
+def test_masks_equal_the_release(prior, release):
+    expected = release["out/test/class_map"]
+    tokens = release["out/test/vq_indices"][:, 0]
+    maskige = prior.posterior.tokenizer.decode(tokens)
+    logits = ops.convert_to_numpy(prior.posterior.inverse(maskige))
+    # The release may answer the ignore color here, which no inverse of ours
+    # ever does.
+    is_clear = (release["out/test/sqdist_margin"] > 2.0) & (expected < 7)
+    np.testing.assert_array_equal(
+        logits.argmax(-1)[is_clear], expected[is_clear]
+    )
+
+
+def test_loss_equals_the_release(prior, release):
+    photos = np.zeros((2, 48, 64, 3), "uint8")
+    masks = release["in/train/gt"][:, 0]
+    loss = prior.compute_loss(
+        x=ops.convert_to_tensor(photos),
+        y=ops.convert_to_tensor(masks),
+        y_pred=prior(photos, training=False),
+    )
+    expected = release["out/train/total_loss"].item()
+    assert float(loss) == pytest.approx(expected, rel=1e-3)
+
+
+def test_target_tokens_equal_the_release(prior, release):
+    drawn = prior.posterior.draw_up(release["in/train/gt"][:, 0])
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(drawn), release["out/train/target_pixel"][:, 0]
+    )
+    filled = release["out/train/filled_label_map"][:, 0]
+    tokens, counted = prior.posterior.target_tokens(
+        drawn, ops.convert_to_tensor(filled)
+    )
+    expected = release["out/train/target_indices_masked"][:, 0]
+    counted = ops.convert_to_numpy(counted) > 0
+    np.testing.assert_array_equal(counted, expected < 512)
+    is_clear = counted & (release["out/train/target_enc_margin"] > 1e-2)
+    assert is_clear.mean() > 0.5
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(tokens)[is_clear], expected[is_clear]
+    )
+
+
+def test_fit_trains_the_prior_alone_and_reports_masks():
+    prior, (photos, masks) = tiny_prior(), tiny_data()
+    frozen = prior.posterior.get_weights()
+    backbone = prior.backbone.get_weights()
+    prior.compile(keras.optimizers.Adam(1e-2))
+    history = prior.fit(
+        photos,
+        masks,
+        batch_size=2,
+        epochs=3,
+        validation_data=(photos, masks),
+        verbose=0,
+    ).history
+    assert history["loss"][-1] < history["loss"][0]
+    assert {"token_accuracy", "val_mIoU", "val_token_accuracy"} < set(history)
+    assert "mIoU" not in history
+    for old, new in zip(frozen, prior.posterior.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    moved = [
+        np.any(old != new)
+        for old, new in zip(backbone, prior.backbone.get_weights(), strict=True)
+    ]
+    assert np.mean(moved) > 0.9
+
+
+def test_a_fully_ignored_batch_teaches_nothing():
+    prior, (photos, masks) = tiny_prior(), tiny_data()
+    photos = ops.convert_to_tensor(photos)
+    loss = prior.compute_loss(
+        photos, ops.full_like(masks, 255), prior(photos, training=False)
+    )
+    assert float(loss) == 0.0
+
+
+@pytest.mark.parametrize("size", [(33, 47), (64, 32), (5, 70)])
+def test_any_photo_size_gives_tokens_at_a_quarter(size):
+    prior = tiny_prior()
+    photos = np.zeros((1, *size, 3), "uint8")
+    grid = tuple(-(-side // 4) for side in size)
+    assert prior.predict_tokens(photos).shape == (1, *grid)
+    assert prior.token_logits(photos).shape == (1, *grid, 32)
+
+
+def test_features_are_kept_for_other_classes(tmp_path):
+    prior = tiny_prior()
+    prior.save_to_preset(tmp_path / "prior")
+    posterior = gss_keras.LatentPosterior(
+        gss_keras.palettes.maximal_distance(9), prior.posterior.tokenizer
+    )
+    new = gss_keras.LatentPrior.from_preset(
+        tmp_path / "prior", posterior=posterior
+    )
+    photos = tiny_data()[0]
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(new.token_logits(photos)),
+        ops.convert_to_numpy(prior.token_logits(photos)),
+        atol=1e-5,
+    )
+    assert new(photos)["pixel_logits"].shape[-1] == 9
+
+
+def test_malformed_arguments_are_refused():
+    with pytest.raises(ValueError, match="`backbone` must give feature maps"):
+        gss_keras.LatentPrior(
+            StoredFeatures([(4, np.zeros((1, 2, 2, 3)))]), tiny_posterior()
+        )
+    with pytest.raises(ValueError, match="`posterior` must place its tokens"):
+        fine = gss_keras.LatentPosterior("camvid", tiny_tokenizer(groups=2))
+        tiny_prior(fine)
+
+
+@pytest.mark.parametrize(
+    ("photos", "masks", "message"),
+    [
+        ((2, 32, 48, 1), (2, 32, 48), "`photos` must be RGB"),
+        ((2, 32, 48, 4), (2, 32, 48), "`photos` must be RGB"),
+        ((2, 0, 48, 3), (2, 0, 48), "`photos` must be RGB"),
+        ((2, 32, 48, 3), (2, 30, 48), "`masks` must have the size"),
+    ],
+)
+def test_malformed_data_is_refused(photos, masks, message):
+    prior = tiny_prior()
+    prior.compile("adam")
+    with pytest.raises(ValueError, match=message):
+        prior.fit(np.zeros(photos, "uint8"), np.zeros(masks, "int32"))
+    with pytest.raises(ValueError, match="`masks`"):
+        prior.evaluate(
+            np.zeros((1, 32, 48, 3), "uint8"), np.full((1, 32, 48), 5)
+        )

@@ -1,0 +1,141 @@
+import keras
+import numpy as np
+import pytest
+from tiny import tiny_data, tiny_posterior, tiny_prior
+
+import gss_keras
+
+
+@pytest.fixture(scope="module")
+def segmenter():
+    keras.utils.set_random_seed(0)
+    return gss_keras.GenerativeSegmenter(tiny_prior())
+
+
+def test_predict_answers_one_photo_a_batch_and_a_list(segmenter):
+    photos = tiny_data()[0]
+    masks = segmenter.predict(photos)
+    assert masks.dtype == np.int32
+    assert masks.shape == photos.shape[:3]
+    assert 0 <= masks.min() and masks.max() < 5
+    np.testing.assert_array_equal(segmenter.predict(photos[1]), masks[1])
+    sizes = [(32, 48), (17, 30)]
+    listed = segmenter.predict([photos[0][:h, :w] for h, w in sizes])
+    assert [mask.shape for mask in listed] == sizes
+    np.testing.assert_array_equal(listed[0], masks[0])
+
+
+def test_bytes_and_floats_give_the_same_mask(segmenter):
+    photos = tiny_data()[0]
+    np.testing.assert_array_equal(
+        segmenter.predict(photos), segmenter.predict(photos.astype("float32"))
+    )
+
+
+def test_masks_are_the_best_classes_of_the_logits(segmenter):
+    photos = tiny_data()[0]
+    logits = segmenter.predict_logits(photos)
+    assert logits.shape == (*photos.shape[:3], 5)
+    np.testing.assert_array_equal(
+        logits.argmax(-1), segmenter.predict(photos)
+    )
+
+
+def test_maskiges_decode_to_the_masks(segmenter):
+    photos = tiny_data()[0]
+    maskiges = segmenter.predict_maskiges(photos)
+    assert maskiges.shape == photos.shape
+    assert 0 <= maskiges.min() and maskiges.max() <= 1
+    logits = keras.ops.convert_to_numpy(segmenter.posterior.inverse(maskiges))
+    np.testing.assert_array_equal(logits.argmax(-1), segmenter.predict(photos))
+
+
+def test_samples_repeat_with_their_seed_and_cool_to_the_prediction(segmenter):
+    photos = tiny_data()[0]
+    samples = segmenter.sample(photos, n=3, seed=7)
+    assert samples.shape == (3, *photos.shape[:3])
+    np.testing.assert_array_equal(
+        samples, segmenter.sample(photos, n=3, seed=7)
+    )
+    assert np.any(samples[0] != samples[1])
+    cold = segmenter.sample(photos[0], n=2, temperature=1e-6, seed=1)
+    np.testing.assert_array_equal(cold[1], segmenter.predict(photos[0]))
+
+
+def test_evaluate_counts_what_predict_answers(segmenter):
+    photos, masks = tiny_data()
+    segmenter.compile()
+    result = segmenter.evaluate(photos, masks, verbose=0, return_dict=True)
+    scores = gss_keras.SegmentationScores(5)
+    scores.update_state(masks, segmenter.predict(photos))
+    assert result["mIoU"] == pytest.approx(float(scores.result()["mIoU"]))
+
+
+def test_fit_trains_a_learned_inverse_and_nothing_else():
+    posterior = tiny_posterior(inverse=keras.layers.Conv2D(5, 1))
+    segmenter = gss_keras.GenerativeSegmenter(tiny_prior(posterior))
+    photos, masks = tiny_data()
+    learned = posterior.inverse.get_weights()
+    before = {w.path: np.array(w) for w in segmenter.weights}
+    segmenter.compile(keras.optimizers.AdamW(0.1, weight_decay=0.1))
+    segmenter.fit(photos, masks, verbose=0)
+    inverse = {id(w) for w in posterior.inverse.weights}
+    for weight in segmenter.weights:
+        if id(weight) not in inverse:
+            np.testing.assert_array_equal(np.array(weight), before[weight.path])
+    for old, new in zip(learned, posterior.inverse.get_weights(), strict=True):
+        assert np.any(old != new)
+
+
+def test_evaluating_a_segmenter_does_not_freeze_its_prior():
+    prior, (photos, masks) = tiny_prior(), tiny_data()
+    count = len(prior.trainable_variables)
+    segmenter = gss_keras.GenerativeSegmenter(prior)
+    segmenter.compile()
+    segmenter.evaluate(photos, masks, verbose=0)
+    assert len(prior.trainable_variables) == count > 0
+    assert segmenter.trainable_variables == []
+
+
+def test_a_saved_segmenter_predicts_what_it_predicted(segmenter, tmp_path):
+    photos = tiny_data()[0]
+    expected = segmenter.predict(photos)
+    segmenter.save(tmp_path / "segmenter.keras")
+    loaded = keras.saving.load_model(tmp_path / "segmenter.keras")
+    np.testing.assert_array_equal(loaded.predict(photos), expected)
+    segmenter.save_to_preset(tmp_path / "preset")
+    loaded = gss_keras.GenerativeSegmenter.from_preset(tmp_path / "preset")
+    np.testing.assert_array_equal(loaded.predict(photos), expected)
+
+
+def test_a_preset_goes_on_with_other_classes(segmenter, tmp_path):
+    segmenter.save_to_preset(tmp_path / "preset")
+    new = gss_keras.GenerativeSegmenter.from_preset(
+        tmp_path / "preset", posterior=tiny_posterior(num_classes=8)
+    )
+    assert new.predict_logits(tiny_data()[0]).shape[-1] == 8
+
+
+@pytest.mark.parametrize(
+    "photos",
+    [
+        np.zeros((8, 8), "uint8"),
+        np.zeros((8, 8, 1), "uint8"),
+        np.zeros((1, 8, 8, 4), "uint8"),
+        np.zeros((0, 8, 8, 3), "uint8"),
+        np.full((8, 8, 3), 256.0),
+        np.full((8, 8, 3), np.nan),
+        np.zeros((8, 8, 3), "bool"),
+    ],
+)
+def test_malformed_photos_are_refused(segmenter, photos):
+    with pytest.raises(ValueError, match="`photos` must.*Received"):
+        segmenter.predict(photos)
+
+
+def test_malformed_sampling_is_refused(segmenter):
+    photos = tiny_data()[0]
+    with pytest.raises(ValueError, match="`n` and `temperature`"):
+        segmenter.sample(photos, n=0)
+    with pytest.raises(ValueError, match="`n` and `temperature`"):
+        segmenter.sample(photos, temperature=0)
