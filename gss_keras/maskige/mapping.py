@@ -159,7 +159,7 @@ def _is_integer(masks):
 
 
 def _as_color(color):
-    color = np.array(color, "float32")
+    color = palettes.as_numbers(color, "ignore_color")
     if color.shape != (3,) or not np.all((color >= 0) & (color <= 255)):
         raise ValueError(
             "`ignore_color` must be three numbers in 0-255. "

@@ -1,0 +1,134 @@
+"""The inverse mapping: exact on every palette, never the ignore color."""
+
+import keras
+import numpy as np
+import pytest
+from layer_checks import check_layer
+
+from gss_keras.maskige import (
+    IGNORE_LABEL,
+    MaskigeMapping,
+    NearestColorInverse,
+    inverse_from,
+    palettes,
+)
+
+NAMED = ["cityscapes", "ade20k", "mseg", "camvid"]
+PALETTES = {
+    **{name: palettes.named(name) for name in NAMED},
+    **{f"random {k}": palettes.random(k, k) for k in (1, 2, 19, 150, 255)},
+    **{f"far {k}": palettes.maximal_distance(k) for k in (1, 2, 8, 11, 19)},
+}
+
+
+def read(inverse, maskiges):
+    logits = keras.ops.convert_to_numpy(inverse(maskiges))
+    return logits.argmax(axis=-1)
+
+
+def test_as_a_layer(tmp_path):
+    maskiges = np.random.default_rng(0).random((2, 4, 6, 3), "float32")
+    check_layer(
+        NearestColorInverse,
+        {"palette": "camvid"},
+        maskiges,
+        (2, 4, 6, 11),
+        tmp_path,
+    )
+
+
+@pytest.mark.parametrize("name", PALETTES)
+def test_inverse_of_mapping_is_exact(name):
+    palette = PALETTES[name]
+    every_class = np.arange(len(palette))
+    masks = np.random.default_rng(1).permutation(
+        np.concatenate([every_class] * 4)
+    )
+    masks = masks.reshape(2, 2, -1)
+    mapping, inverse = MaskigeMapping(palette), NearestColorInverse(palette)
+    np.testing.assert_array_equal(read(inverse, mapping(masks)), masks)
+
+
+@pytest.mark.parametrize("name", ["ade20k", "random 150", "far 19"])
+def test_inverse_survives_eight_bit_images(name):
+    palette = PALETTES[name]
+    masks = np.arange(len(palette)).reshape(1, 1, -1)
+    maskiges = keras.ops.convert_to_numpy(MaskigeMapping(palette)(masks))
+    stored = np.round(255 * maskiges).astype("uint8")
+    read_back = read(NearestColorInverse(palette), stored / np.float32(255))
+    np.testing.assert_array_equal(read_back, masks)
+
+
+@pytest.mark.parametrize("name", ["mseg", "random 19", "far 8"])
+def test_logits_rank_colors_by_distance(name):
+    palette = PALETTES[name]
+    colors = np.random.default_rng(2).random((1, 9, 9, 3))
+    offsets = colors[..., None, :] - palette / 255
+    squared = np.sum(offsets**2, axis=-1)
+    logits = keras.ops.convert_to_numpy(
+        NearestColorInverse(palette)(colors.astype("float32"))
+    )
+    shared = np.sum(colors**2, axis=-1, keepdims=True)
+    np.testing.assert_allclose(logits, shared - squared, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_mostly_right_soft_masks_are_read_as_their_class(seed):
+    random = np.random.default_rng(seed)
+    palette = palettes.maximal_distance(11, seed)
+    masks = random.integers(0, 11, (2, 5, 7))
+    one_hot = (masks[..., None] == np.arange(11)).astype("float32")
+    # A quarter of a mixture moves a color by at most a quarter of the cube's
+    # diagonal, 110, and towards the others; half the distance is 90.
+    soft = 0.8 * one_hot + 0.2 * random.dirichlet(np.ones(11), masks.shape)
+    maskiges = MaskigeMapping(palette)(soft.astype("float32"))
+    read_back = read(NearestColorInverse(palette), maskiges)
+    np.testing.assert_array_equal(read_back, masks)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_ignored_pixels_are_read_as_some_class(name):
+    masks = np.full((1, 2, 3), IGNORE_LABEL)
+    color = palettes.ignore_color(name)
+    maskiges = MaskigeMapping(name, ignore_color=color)(masks)
+    inverse = NearestColorInverse(name)
+    answer = read(inverse, maskiges)
+    assert answer.min() >= 0 and answer.max() < inverse.num_classes
+
+
+def test_mixed_precision_keeps_the_inverse_exact():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        inverse = NearestColorInverse("ade20k")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    masks = np.arange(150).reshape(1, 10, 15)
+    maskiges = MaskigeMapping("ade20k")(masks)
+    assert inverse(maskiges).dtype in (
+        keras.ops.convert_to_tensor(np.float32(0)).dtype,
+    )
+    np.testing.assert_array_equal(read(inverse, maskiges), masks)
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 4, 1), (2, 4, 4, 4), (4, 4, 3)])
+def test_other_than_three_channels_are_refused(shape):
+    with pytest.raises(ValueError, match=r"`maskiges` must .*Received"):
+        NearestColorInverse("camvid")(np.zeros(shape, "float32"))
+
+
+def test_inverse_from_a_name_or_a_layer():
+    by_name = inverse_from("nearest_color", "camvid")
+    assert isinstance(by_name, NearestColorInverse)
+    np.testing.assert_array_equal(by_name.palette, palettes.camvid())
+    assert inverse_from(by_name, "camvid") is by_name
+    plain = keras.layers.Conv2D(11, 1)
+    assert inverse_from(plain, "camvid") is plain
+
+
+def test_inverse_from_refuses_what_does_not_fit():
+    with pytest.raises(ValueError, match="did you mean 'nearest_color'"):
+        inverse_from("nearest_colour", "camvid")
+    with pytest.raises(ValueError, match="Received: inverse=None"):
+        inverse_from(None, "camvid")
+    with pytest.raises(ValueError, match="a layer for 19 classes"):
+        inverse_from(NearestColorInverse("cityscapes"), "camvid")
