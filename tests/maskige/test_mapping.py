@@ -102,7 +102,7 @@ def test_wrong_masks_are_refused_eager_and_symbolic(masks):
 
 @pytest.mark.parametrize("color", [(0, 0), (0, 0, 256), (-1, 0, 0), "black"])
 def test_wrong_ignore_colors_are_refused(color):
-    with pytest.raises(ValueError, match="`ignore_color` must .*Received":
+    with pytest.raises(ValueError, match="`ignore_color` must .*Received"):
         MaskigeMapping(COLORS, ignore_color=color)
 
 

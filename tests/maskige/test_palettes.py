@@ -106,9 +106,9 @@ def test_colors_are_the_same_on_every_day():
     assert far == [[255, 255, 0], [255, 0, 255], [0, 255, 255], [0, 0, 0]]
     near = palettes.random(2, seed=3).tolist()
     assert near == [[21, 237, 26], [207, 190, 194]]
-    np.random.seed(1)  # noqa: NPY002
+    np.random.seed(1)
     first = palettes.search_colors(7, num_starts=8)
-    np.random.seed(2)  # noqa: NPY002
+    np.random.seed(2)
     second = palettes.search_colors(7, num_starts=8)
     np.testing.assert_array_equal(first, second)
 
