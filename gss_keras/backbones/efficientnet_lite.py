@@ -51,7 +51,8 @@ class EfficientNetLite(PresetMixin, keras.Model):
             and last. Lite0 to Lite4 have the pairs (1.0, 1.0), (1.0, 1.1),
             (1.1, 1.2), (1.2, 1.4) and (1.4, 1.8).
         dtype: Name or policy of the layers' types, None for the global one.
-        **kwargs: `name` and `trainable` of the model.
+        trainable: Whether `fit` may change the weights and batch statistics.
+        **kwargs: `name` of the model.
 
     Call arguments:
         photos: Float or integer array `(batch, height, width, 3)`, raw RGB
@@ -81,7 +82,9 @@ class EfficientNetLite(PresetMixin, keras.Model):
         32: (1, 2, 3, 160)}
     """
 
-    def __init__(self, width=1.0, depth=1.0, dtype=None, **kwargs):
+    def __init__(
+        self, width=1.0, depth=1.0, dtype=None, trainable=True, **kwargs
+    ):
         _check_positive("width", width)
         _check_positive("depth", depth)
 
@@ -102,6 +105,8 @@ class EfficientNetLite(PresetMixin, keras.Model):
         features = {stride: features[stride] for stride in STRIDES}
         super().__init__(inputs=photos, outputs=features, **kwargs)
 
+        # Keras' own constructor would not hand this on to the layers.
+        self.trainable = trainable
         self.dtype_policy = keras.dtype_policies.get(dtype)
         self._given_dtype = dtype
         self.width = width

@@ -3,13 +3,13 @@
 import math
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from gss_keras.backbones.efficientnet_lite import STRIDES
 from gss_keras.presets import PresetMixin
 
-# Not multiples of the strides, so that maps which round sizes down are seen.
-_PROBE_SIZE = (160, 97)
+# Multiples of no stride and of all, to see whether maps round sizes up.
+_UNEVEN_SIZE, _EVEN_SIZE = (163, 97), (192, 128)
 _POSSIBLE_STRIDES = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -20,7 +20,9 @@ class FeaturePyramid(PresetMixin, keras.Model):
     A photo goes through `scale * photo + offset` and then the backbone, and
     the backbone's maps come out sorted by stride. Strides are found by the
     size of the maps, never by their names, which differ between libraries.
-    Of several maps with one stride the last is taken.
+    Of several maps with one stride the last is taken. Photos for a backbone
+    that rounds sizes down are padded with zeros to a multiple of the largest
+    stride, and its maps cropped.
 
     Args:
         backbone: A KerasHub backbone with `pyramid_outputs`, a KerasCV
@@ -33,7 +35,8 @@ class FeaturePyramid(PresetMixin, keras.Model):
             trained on: a pretrained KerasHub backbone has both in its image
             converter. KerasCV's `include_rescaling=True` needs neither.
         offset: Float, or one for each of red, green and blue.
-        **kwargs: `name` and `trainable` of the model.
+        trainable: Whether `fit` may change the weights and batch statistics.
+        **kwargs: `name` of the model.
 
     Call arguments:
         photos: Float or integer array `(batch, height, width, 3)`, raw RGB
@@ -58,20 +61,16 @@ class FeaturePyramid(PresetMixin, keras.Model):
     """
 
     def __init__(
-        self, backbone, strides=STRIDES, scale=1.0, offset=0.0, **kwargs
+        self,
+        backbone,
+        strides=STRIDES,
+        scale=1.0,
+        offset=0.0,
+        trainable=True,
+        **kwargs,
     ):
         _check_model(backbone)
-        maps = _feature_maps(backbone)
-        by_stride = _sort_by_stride(backbone, maps)
-        missing = [stride for stride in strides if stride not in by_stride]
-        if missing:
-            raise ValueError(
-                "`backbone` must give feature maps of strides "
-                f"{tuple(strides)}, of ceil(height / stride) rows and "
-                "ceil(width / stride) columns each. "
-                f"Received: {_describe(backbone)} with strides "
-                f"{sorted(by_stride)} among {len(maps)} outputs"
-            )
+        by_stride, rounds_up = _find_maps(backbone, strides)
         # Without what the backbone computes beyond the wanted maps.
         extractor = keras.Model(
             backbone.inputs[0],
@@ -81,8 +80,19 @@ class FeaturePyramid(PresetMixin, keras.Model):
 
         photos = keras.Input(backbone.inputs[0].shape[1:], name="photos")
         pixels = layers.Rescaling(scale, offset, name="normalisation")(photos)
-        super().__init__(inputs=photos, outputs=extractor(pixels), **kwargs)
+        if rounds_up:
+            features = extractor(pixels)
+        else:
+            features = {
+                stride: CropToPhoto(stride, name=f"crop_{stride}")(map_, photos)
+                for stride, map_ in extractor(
+                    PadToMultiple(max(strides), name="pad")(pixels)
+                ).items()
+            }
+        super().__init__(inputs=photos, outputs=features, **kwargs)
 
+        # Keras' own constructor would not hand this on to the layers.
+        self.trainable = trainable
         self._arguments = {
             "backbone": keras.saving.serialize_keras_object(backbone),
             "strides": list(strides),
@@ -110,6 +120,62 @@ class FeaturePyramid(PresetMixin, keras.Model):
             config["backbone"], custom_objects
         )
         return cls(**{**config, "backbone": backbone})
+
+
+@keras.saving.register_keras_serializable(package="gss_keras")
+class PadToMultiple(layers.Layer):
+    """Pads maps with zeros, below and on the right, to even sizes.
+
+    Args:
+        multiple: Integer that height and width will be multiples of.
+        **kwargs: Passed to `keras.layers.Layer`.
+    """
+
+    def __init__(self, multiple, **kwargs):
+        super().__init__(**kwargs)
+        self.multiple = multiple
+
+    def call(self, x):
+        """Pads float `(batch, height, width, channels)`."""
+        height, width = ops.shape(x)[1:3]
+        down, right = -height % self.multiple, -width % self.multiple
+        return ops.pad(x, [[0, 0], [0, down], [0, right], [0, 0]])
+
+    def compute_output_shape(self, input_shape):
+        """Leaves height and width open."""
+        return (input_shape[0], None, None, input_shape[-1])
+
+    def get_config(self):
+        """Returns the constructor arguments as a JSON-serializable dict."""
+        return {**super().get_config(), "multiple": self.multiple}
+
+
+@keras.saving.register_keras_serializable(package="gss_keras")
+class CropToPhoto(layers.Layer):
+    """Cuts from a map what `PadToMultiple` added to the photo.
+
+    Args:
+        stride: Stride of the map, an integer.
+        **kwargs: Passed to `keras.layers.Layer`.
+    """
+
+    def __init__(self, stride, **kwargs):
+        super().__init__(**kwargs)
+        self.stride = stride
+
+    def call(self, features, photos):
+        """Crops float `(batch, height, width, channels)`."""
+        height, width = ops.shape(photos)[1:3]
+        rows, columns = -(-height // self.stride), -(-width // self.stride)
+        return features[:, :rows, :columns]
+
+    def compute_output_shape(self, features_shape, photos_shape):
+        """Leaves height and width open."""
+        return (photos_shape[0], None, None, features_shape[-1])
+
+    def get_config(self):
+        """Returns the constructor arguments as a JSON-serializable dict."""
+        return {**super().get_config(), "stride": self.stride}
 
 
 def as_backbone(backbone, strides=STRIDES):
@@ -172,12 +238,28 @@ def _feature_maps(backbone):
     return list(backbone.outputs)
 
 
-def _sort_by_stride(backbone, maps):
+def _find_maps(backbone, strides):
+    """Finds maps of all strides, and whether they round sizes up."""
+    maps = _feature_maps(backbone)
+    for size in (_UNEVEN_SIZE, _EVEN_SIZE):
+        by_stride = _sort_by_stride(backbone.inputs[0], maps, size)
+        if all(stride in by_stride for stride in strides):
+            has_fixed_size = None not in backbone.inputs[0].shape[1:3]
+            return by_stride, has_fixed_size or size == _UNEVEN_SIZE
+    raise ValueError(
+        "`backbone` must give feature maps of strides "
+        f"{tuple(strides)}, of ceil(height / stride) rows and "
+        "ceil(width / stride) columns each. "
+        f"Received: {_describe(backbone)} with strides "
+        f"{sorted(by_stride)} among {len(maps)} outputs"
+    )
+
+
+def _sort_by_stride(photo, maps, size):
     """Finds the stride of every map by the size it has for one photo size."""
-    photo = backbone.inputs[0]
     height, width = (
-        size or probe
-        for size, probe in zip(photo.shape[1:3], _PROBE_SIZE, strict=True)
+        fixed or probe
+        for fixed, probe in zip(photo.shape[1:3], size, strict=True)
     )
     probed = keras.Model(photo, maps).compute_output_spec(
         keras.KerasTensor((1, height, width, 3), photo.dtype)
@@ -185,8 +267,8 @@ def _sort_by_stride(backbone, maps):
     by_stride = {}
     for map_, spec in zip(maps, probed, strict=True):
         for stride in _POSSIBLE_STRIDES:
-            size = (math.ceil(height / stride), math.ceil(width / stride))
-            if len(spec.shape) == 4 and tuple(spec.shape[1:3]) == size:
+            wanted = (math.ceil(height / stride), math.ceil(width / stride))
+            if len(spec.shape) == 4 and tuple(spec.shape[1:3]) == wanted:
                 by_stride[stride] = map_
                 break
     return by_stride
