@@ -1,0 +1,40 @@
+# One command sets up and runs the main job, one sets up and tests:
+#   make quickstart
+#   make test
+PYTHON ?= python3
+BACKEND ?= tensorflow
+CONSTRAINTS ?= constraints.txt
+
+.PHONY: quickstart test test-backend lint clean
+
+quickstart: .venv/quickstart
+	KERAS_BACKEND=$(BACKEND) .venv/bin/python recipes/quickstart.py
+
+test: .venv/dev lint
+	$(MAKE) test-backend BACKEND=tensorflow
+	$(MAKE) test-backend BACKEND=jax
+	$(MAKE) test-backend BACKEND=torch
+
+test-backend: .venv/dev
+	KERAS_BACKEND=$(BACKEND) .venv/bin/python -m pytest -q
+
+lint: .venv/dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/quickstart: pyproject.toml constraints.txt | .venv/bin/python
+	.venv/bin/python -m pip install -q -c $(CONSTRAINTS) \
+		-e ".[$(BACKEND),data]"
+	touch $@
+
+.venv/dev: pyproject.toml constraints.txt | .venv/bin/python
+	.venv/bin/python -m pip install -q -c $(CONSTRAINTS) -e ".[dev]"
+	# An oracle of the tests; it asks for packages that the tests do not need.
+	.venv/bin/python -m pip install -q --no-deps DALL-E
+	touch $@
+
+clean:
+	rm -rf .venv outputs build dist
