@@ -1,5 +1,7 @@
 """Buildings: walls with windows, doors and shops under their roofs."""
 
+import math
+
 import numpy as np
 
 from gss_keras.data.streets.canvas import Kind, box
@@ -80,80 +82,72 @@ class Building:
 
     def _roof_colors(self, met, points):
         """Return the colors of tiles in rows, and of the gables."""
-        rows = points[1] * 3.5 % 1
         tone = 0.9 + 0.2 * noise(points[2] * 20, points[1] * 60 + self.shift)
-        tone = tone - 0.25 * (rows < 0.2)
-        colors = self.roof * tone[:, None]
-        colors = np.where((met >= 3)[:, None], self.wall, colors)
-        if self.light.snow > 0.5:
-            colors = np.where((met < 2)[:, None], np.float32(0.9), colors)
+        tone -= 0.25 * (points[1] * 3.5 % 1 < 0.2)
         slope = self.roof_height / (self.high[0] - self.low[0]) * 2
-        left = np.array([-slope, 1, 0]) / np.hypot(slope, 1)
-        lights = [
-            self.light.on(normal)
-            for normal in (left, left * (-1, 1, 1), *np.eye(3)[[1]])
+        length = math.hypot(slope, 1)
+        normals = (
+            (-slope / length, 1 / length, 0),
+            (slope / length, 1 / length, 0),
+            (0, 1, 0),
+            (0, 0, -1),
+            (0, 0, 1),
+            (0, -1, 0),
+        )
+        tiles = self.roof + (0.9 - self.roof) * (self.light.snow > 0.5)
+        palette = [
+            (self.wall if face >= 3 else tiles) * self.light.on(normal)
+            for face, normal in enumerate(normals)
         ]
-        lights += [self.light.on((0, 0, side)) for side in (-1, 1)]
-        lights.append(0.5 * self.light.shade_color)
-        return colors * np.stack(lights).astype("f4")[met]
+        return np.stack(palette, 1)[:, met] * tone
 
     def _wall_colors(self, met, points):
         """Return the colors of walls, windows and shop fronts."""
         along = np.where(met < 2, points[2] - self.low[1], points[0])
         up = points[1]
-        column, part = np.divmod(along / self.bay, 1)
-        storey, level = np.divmod(up / self.storey, 1)
-        wide, tall = self.window
-        in_window = (np.abs(part - 0.5) < wide / 2) & (
-            np.abs(level - 0.55) < tall / 2
-        )
-        framed = (np.abs(part - 0.5) < wide / 2 + 0.06) & (
-            np.abs(level - 0.55) < tall / 2 + 0.05
-        )
-        in_window &= up < self.height - 0.4
-        framed &= up < self.height - 0.4
+        column, part = np.divmod(along * (1 / self.bay), 1)
+        storey, level = np.divmod(up * (1 / self.storey), 1)
+        beside = np.abs(part - 0.5) - self.window[0] / 2
+        above = np.abs(level - 0.55) - self.window[1] / 2
+        luck = noise(storey * 71 + self.shift, column * 43)
         tone = 0.92 + 0.16 * noise(along * 12 + self.shift, up * 12)
         if self.brick:
             course, height = np.divmod(up * 4, 1)
             joint = (height < 0.2) | ((along * 2 + course / 2) % 1 < 0.1)
-            tone = tone - self.brick * joint
+            tone -= self.brick * joint
         if self.is_banded:
-            tone = tone - 0.2 * (level < 0.08)
+            tone -= 0.2 * (level < 0.08)
         # Dirt and dim light near the ground.
-        tone = tone * (0.75 + 0.25 * np.minimum(1, up / 2))
-        colors = self.wall * tone[:, None]
-        colors = np.where(framed[:, None], self.trim, colors)
-        glass, is_lit = self._glass_colors(storey, column, level)
-        colors = np.where(in_window[:, None], glass, colors)
+        tone *= 0.75 + 0.25 * np.minimum(1, up / 2)
+        is_low = up < self.height - 0.4
+        parts = ((beside < 0.06) & (above < 0.05) & is_low).astype("int32")
+        pane = (beside < 0) & (above < 0) & is_low
+        parts[pane] = 2 + (luck[pane] < self.lit)
+        tone[pane] = 0.6 + 0.8 * luck[pane]
         if self.shop is not None:
-            colors, in_shop = self._add_shop(colors, part, up)
-            is_lit = is_lit & ~in_shop
+            self._add_shop(parts, part, up)
+        return self._palette()[:, met, parts] * tone
+
+    def _palette(self):
+        """Return the colors `(3, faces, parts)` of all parts in the light."""
+        glass = self.glass + 0.15 * self.light.zenith
+        shop = self.wall if self.shop is None else self.shop
+        parts = (self.wall, self.trim, glass, glass, glass, 0.7 * shop, shop)
         normals = ((-1, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, -1), (0, 0, 1))
         lights = np.stack([self.light.on(normal) for normal in normals])
-        lights = np.vstack([lights, lights[:1]]).astype("f4")
-        lit = (in_window & is_lit)[:, None]
-        return colors * np.where(lit, np.float32(1), lights[met])
+        palette = np.stack(parts, 1)[:, None] * lights.T[:, :, None]
+        # A lit window shines by itself.
+        is_dark = self.light.is_night
+        lit = color(0.11, 0.5, 1.2) if is_dark else 1.4 * glass
+        palette[:, :, 3] = lit[:, None]
+        return palette
 
-    def _glass_colors(self, storey, column, level):
-        """Return the colors of window panes and which of them are lit."""
-        luck = noise(storey * 71.0 + self.shift, column * 43.0)
-        sky = self.light.zenith * 0.3
-        glass = self.glass * (0.6 + 0.8 * luck[:, None]) + sky * level[:, None]
-        is_lit = luck < self.lit
-        warm = color(0.11, 0.5, 0.95) * (0.7 + luck[:, None])
-        glow = warm if self.light.is_night else glass * 1.4
-        return np.where(is_lit[:, None], glow, glass), is_lit
-
-    def _add_shop(self, colors, part, up):
-        """Put a shop with its name board on the ground floor."""
-        in_shop = up < self.storey
-        board = (up > self.storey * 0.78) & in_shop
+    def _add_shop(self, parts, part, up):
+        """Put a shop with its panes and name board on the ground floor."""
+        parts[up < self.storey] = 5
         pane = (up > 0.5) & (up < self.storey * 0.74)
-        pane &= np.abs(part - 0.5) < 0.44
-        glass = self.glass * 0.9 + 0.1
-        front = np.where(pane[:, None], glass, self.shop * 0.7)
-        front = np.where(board[:, None], self.shop, front)
-        return np.where(in_shop[:, None], front, colors), in_shop
+        parts[pane & (np.abs(part - 0.5) < 0.44)] = 4
+        parts[(up > self.storey * 0.78) & (up < self.storey)] = 6
 
 
 def _wall_color(generator):

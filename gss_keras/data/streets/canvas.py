@@ -1,12 +1,15 @@
 """Cast one ray per pixel at the things of a scene."""
 
 import enum
+import math
 
 import numpy as np
 
 # Every photo pixel is the mean of 2 x 2 rays.
 _RAYS = 2
 _NEAREST = 0.3
+FARTHEST = 400.0
+NOTHING = 255
 
 
 class Kind(enum.IntEnum):
@@ -47,22 +50,23 @@ class Camera:
 
     def to_view(self, x, z):
         """Return lateral offset and depth in the view of a spot on the map."""
-        x, z = x - self.position[0], z - self.position[2]
-        cosine, sine = np.cos(self.yaw), np.sin(self.yaw)
+        x, z = x - float(self.position[0]), z - float(self.position[2])
+        cosine, sine = math.cos(self.yaw), math.sin(self.yaw)
         return x * cosine - z * sine, x * sine + z * cosine
 
     def to_world(self, lateral, depth):
         """Return `(x, z)` on the map of an offset and depth in the view."""
-        cosine, sine = np.cos(self.yaw), np.sin(self.yaw)
+        cosine, sine = math.cos(self.yaw), math.sin(self.yaw)
         x = self.position[0] + lateral * cosine + depth * sine
         return x, self.position[2] - lateral * sine + depth * cosine
 
 
 class Canvas:
-    """Holds for every ray the nearest thing it met: color, class, depth.
+    """Holds for every ray the nearest thing it met: color, class, closeness.
 
     Things may be painted in any order: each takes the rays which it meets
-    nearer than what was there before.
+    nearer than what was there before. Closeness is one by depth, since a
+    plane's closeness is linear in the ray: no division, and 0 far away.
 
     Args:
         camera: A `Camera`.
@@ -70,35 +74,38 @@ class Canvas:
         width: Width of the photo in pixels.
 
     Attributes:
-        colors: Float array `(rows, columns, 3)`, light from 0 to about 1.
-        kinds: uint8 array `(rows, columns)`, a `Kind` for each ray.
-        depths: Float array `(rows, columns)`, meters along the view.
+        colors: Float array `(3, rows, columns)`, light from 0 to about 1.
+        kinds: uint8 array `(rows, columns)`, a `Kind` for each ray, 255 where
+            nothing but ground and sky was met.
+        closeness: Float array `(rows, columns)`, 1 / meters along the view;
+            at first that of the ground, and 0 in the sky.
+        right: Float array `(rows, columns)`, slope of a ray to the right.
+        down: Float array `(rows, columns)`, slope of a ray downwards.
+        rays: Three float arrays `(rows, columns)`: how far along each axis of
+            the world a ray gets while it gets one meter deep into the view.
     """
 
     def __init__(self, camera, height, width):
         self.camera = camera
         rows, columns = height * _RAYS, width * _RAYS
         self.focal = camera.focal * columns
-        cosine, sine = np.cos(camera.roll), np.sin(camera.roll)
+        cosine, sine = math.cos(camera.roll), math.sin(camera.roll)
+        self._turn = cosine, sine
+        self._middle = (camera.horizon - 0.5) * rows
         right = (np.arange(columns, dtype="float32") - columns / 2 + 0.5)[None]
         down = (np.arange(rows, dtype="float32") - rows / 2 + 0.5)[:, None]
-        middle = (camera.horizon - 0.5) * rows
-        self._turn = cosine, sine
-        self._middle = middle
-        self.right = ((right * cosine + down * sine) / self.focal).astype("f4")
-        self.down = (
-            (down * cosine - right * sine - middle) / self.focal
-        ).astype("f4")
-        yaw_cosine, yaw_sine = np.cos(camera.yaw), np.sin(camera.yaw)
-        self.rays = [
-            _never_zero((self.right * yaw_cosine + yaw_sine).astype("f4")),
-            _never_zero(-self.down),
-            _never_zero((yaw_cosine - self.right * yaw_sine).astype("f4")),
-        ]
-        self._inverse_rays = [1 / axis for axis in self.rays]
-        self.colors = np.zeros((rows, columns, 3), "float32")
-        self.kinds = np.zeros((rows, columns), "uint8")
-        self.depths = np.full((rows, columns), np.inf, "float32")
+        self.right = (right * cosine + down * sine) / self.focal
+        self.down = (down * cosine - right * sine - self._middle) / self.focal
+        cosine, sine = math.cos(camera.yaw), math.sin(camera.yaw)
+        self.rays = (
+            self.right * cosine + sine,
+            -self.down,
+            cosine - self.right * sine,
+        )
+        self.colors = np.zeros((3, rows, columns), "float32")
+        self.kinds = np.full((rows, columns), NOTHING, "uint8")
+        ground = np.maximum(self.down / camera.position[1], 1 / FARTHEST)
+        self.closeness = np.where(self.down > 0, ground, np.float32(0))
 
     def paint_solid(self, kind, faces, corners, paint):
         """Paint a convex solid.
@@ -110,40 +117,36 @@ class Canvas:
             corners: Array `(corners, 3)` of points which enclose the solid.
             paint: Called with the numbers of the faces met and the points
                 met, arrays `(rays,)` and `(3, rays)`; returns colors
-                `(rays, 3)`.
+                `(3, rays)`.
         """
         window = self._window_around(corners)
         if window is None:
             return
-        near = np.full(self.kinds[window].shape, _NEAREST, "float32")
-        far = self.depths[window].copy()
-        met = np.full(near.shape, -1, "int8")
+        least = self.closeness[window].copy()
+        most = np.full(least.shape, 1 / _NEAREST, "float32")
+        met = np.zeros(least.shape, "int8")
         for number, (normal, distance) in enumerate(faces):
-            gap = np.float32(distance - normal @ self.camera.position)
-            at = gap * self._inverse_speed(normal, window)
+            gap = distance - float(normal @ self.camera.position)
+            gap = gap if abs(gap) > 1e-6 else 1e-6
+            at = self._along(normal / gap, window)
             if gap < 0:
                 # Only through this face can a ray from outside come in.
-                met[at > near] = number
-                far[at <= 0] = 0
-                np.maximum(near, at, out=near)
+                met[at < most] = number
+                np.minimum(most, at, out=most)
             else:
-                at[at <= 0] = np.inf
-                np.minimum(far, at, out=far)
-        hits = np.nonzero((near < far) & (met >= 0))
+                np.maximum(least, at, out=least)
+        hits = np.nonzero(least < most)
         if not hits[0].size:
             return
-        depth = near[hits]
-        points = np.stack(
-            [
-                np.float32(origin) + depth * axis[window][hits]
-                for origin, axis in zip(
-                    self.camera.position, self.rays, strict=True
-                )
-            ]
-        )
-        self.colors[window][hits] = paint(met[hits], points)
-        self.kinds[window][hits] = kind
-        self.depths[window][hits] = depth
+        closeness = most[hits]
+        depth = 1 / closeness
+        points = [
+            float(origin) + depth * axis[window][hits]
+            for origin, axis in zip(
+                self.camera.position, self.rays, strict=True
+            )
+        ]
+        self._put(kind, window, hits, paint(met[hits], points), closeness)
 
     def paint_upright(self, kind, x, z, width, height, shape, paint):
         """Paint a flat thing that stands upright and faces the camera.
@@ -158,12 +161,12 @@ class Canvas:
                 float arrays `(rows, columns)` in meters; returns the number
                 of the part which each ray meets, 0 for none, as an int array.
             paint: Called with parts, offsets and heights of the rays that met
-                something, arrays `(rays,)`; returns colors `(rays, 3)`.
+                something, arrays `(rays,)`; returns colors `(3, rays)`.
         """
         lateral, depth = self.camera.to_view(x, z)
+        eye = float(self.camera.position[1])
         if depth < 1.0:
             return
-        eye = self.camera.position[1]
         corners = [
             (lateral + side * width / 2, top - eye, depth)
             for side in (-1, 1)
@@ -172,33 +175,42 @@ class Canvas:
         window = self._window_of(np.array(corners))
         if window is None:
             return
-        offsets = self.right[window] * np.float32(depth) - np.float32(lateral)
-        heights = np.float32(eye) - self.down[window] * np.float32(depth)
+        offsets = self.right[window] * depth - lateral
+        heights = eye - self.down[window] * depth
         parts = shape(offsets, heights)
-        hits = np.nonzero((parts > 0) & (self.depths[window] > depth))
+        hits = np.nonzero((parts > 0) & (self.closeness[window] < 1 / depth))
         if not hits[0].size:
             return
         colors = paint(parts[hits], offsets[hits], heights[hits])
-        self.colors[window][hits] = colors
-        self.kinds[window][hits] = kind
-        self.depths[window][hits] = depth
-
-    def distance_to(self, x, z):
-        """Return the depth of a spot on the map in the view."""
-        return self.camera.to_view(x, z)[1]
+        self._put(kind, window, hits, colors, 1 / depth)
 
     def pixel_size(self, x, z):
         """Return how many meters a photo pixel spans at a spot on the map."""
-        depth = max(1.0, self.camera.to_view(x, z)[1])
-        return depth * _RAYS / self.focal
+        return max(1.0, self.camera.to_view(x, z)[1]) * _RAYS / self.focal
 
     def develop(self):
         """Return colors `(height, width, 3)` and classes `(height, width)`."""
         rows, columns = self.kinds.shape
         blocks = self.colors.reshape(
-            rows // _RAYS, _RAYS, columns // _RAYS, _RAYS, 3
+            3, rows // _RAYS, _RAYS, columns // _RAYS, _RAYS
         )
-        return blocks.mean((1, 3)), self.kinds[::_RAYS, ::_RAYS]
+        colors = blocks.sum((2, 4)).transpose(1, 2, 0) / _RAYS**2
+        return colors, self.kinds[::_RAYS, ::_RAYS]
+
+    def _put(self, kind, window, hits, colors, closeness):
+        """Give rays of a window a class, colors and a closeness."""
+        for plane, values in zip(self.colors, colors, strict=True):
+            plane[window][hits] = values
+        self.kinds[window][hits] = kind
+        self.closeness[window][hits] = closeness
+
+    def _along(self, weights, window):
+        """Return the closeness at which the rays of a window meet a plane."""
+        return sum(
+            float(weight) * axis[window]
+            for weight, axis in zip(weights, self.rays, strict=True)
+            if weight
+        )
 
     def _window_around(self, corners):
         """Return slices which hold points of the world, or None."""
@@ -211,48 +223,25 @@ class Canvas:
     def _window_of(self, corners):
         """Return slices which hold points of the view, or None."""
         rows, columns = self.kinds.shape
-        if corners[:, 2].min() < _NEAREST:
-            # Points behind the camera project nowhere: look everywhere.
-            return self._unless_hidden(
-                slice(0, rows), slice(0, columns), _NEAREST
-            )
-        right = corners[:, 0] / corners[:, 2] * self.focal
-        down = -corners[:, 1] / corners[:, 2] * self.focal + self._middle
-        cosine, sine = self._turn
-        column = right * cosine - down * sine + columns / 2
-        row = right * sine + down * cosine + rows / 2
-        top, bottom = int(row.min()) - 1, int(row.max()) + 2
-        left, right = int(column.min()) - 1, int(column.max()) + 2
-        top, left = max(top, 0), max(left, 0)
-        bottom, right = min(bottom, rows), min(right, columns)
+        nearest = corners[:, 2].min()
+        top, bottom, left, right = 0, rows, 0, columns
+        # Points behind the camera project nowhere: then look everywhere.
+        if nearest > _NEAREST:
+            scaled = corners[:, :2] / corners[:, 2:] * self.focal
+            across, along = scaled[:, 0], self._middle - scaled[:, 1]
+            cosine, sine = self._turn
+            column = across * cosine - along * sine + columns / 2
+            row = across * sine + along * cosine + rows / 2
+            top = max(int(row.min()) - 1, 0)
+            bottom = min(int(row.max()) + 2, rows)
+            left = max(int(column.min()) - 1, 0)
+            right = min(int(column.max()) + 2, columns)
         if top >= bottom or left >= right:
             return None
-        return self._unless_hidden(
-            slice(top, bottom), slice(left, right), corners[:, 2].min()
-        )
-
-    def _unless_hidden(self, rows, columns, depth):
-        """Return slices, or None if all that they show is nearer."""
-        if self.depths[rows, columns].max() <= depth:
+        window = slice(top, bottom), slice(left, right)
+        if nearest > 0 and self.closeness[window].min() >= 1 / nearest:
             return None
-        return rows, columns
-
-    def _inverse_speed(self, normal, window):
-        """Return 1 / (normal . ray) for the rays of a window."""
-        axes = np.flatnonzero(normal)
-        if len(axes) == 1:
-            return self._inverse_rays[axes[0]][window] / np.float32(
-                normal[axes[0]]
-            )
-        speed = sum(
-            np.float32(normal[axis]) * self.rays[axis][window] for axis in axes
-        )
-        return 1 / _never_zero(speed)
-
-
-def _never_zero(speeds):
-    """Move zeros a little, so that a division has a result."""
-    return np.where(np.abs(speeds) < 1e-6, np.float32(1e-6), speeds)
+        return window
 
 
 def box(low, high):

@@ -102,11 +102,12 @@ class Car:
         across = points[2 - self.axis] - middle[2 - self.axis]
         return along, points[1], across
 
-    def _lights(self, met):
-        normals = [(-1, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, -1), (0, 0, 1)]
+    def _palette(self, parts):
+        """Return colors `(3, faces, parts)` of parts in the light."""
+        normals = ((-1, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, -1), (0, 0, 1))
         lights = [self.light.on(normal) for normal in normals]
         lights.append(0.3 * self.light.shade_color)
-        return np.stack(lights).astype("f4")[met]
+        return np.stack(parts, 1)[:, None] * np.stack(lights, 1)[:, :, None]
 
     def _is_end(self, met):
         """Return which rays met the front or the back of the car."""
@@ -117,28 +118,34 @@ class Car:
         along, up, across = self._local(points)
         width, length, waist = self.shape[:3]
         is_end = self._is_end(met)
-        shade = 0.8 + 0.3 * np.clip(up / waist, 0, 1)
-        colors = self.body * shade[:, None]
-        colors = np.where((up < 0.28)[:, None], np.float32(0.12), colors)
+        is_side = ~is_end & (met != 2)
+        parts = (up < 0.28).astype("int32")
         wheel = np.abs(np.abs(along) - length * 0.31)
-        radius = np.hypot(wheel, up - 0.34)
-        is_wheel = ~is_end & (met != 2) & (radius < 0.37)
-        is_hub = is_wheel & (radius < 0.2)
-        colors = np.where(is_wheel[:, None], np.float32(0.06), colors)
-        colors = np.where(is_hub[:, None], np.float32(0.5), colors)
-        door = ~is_end & (np.abs(along - 0.1) < 0.03) & (up > 0.3)
-        colors = np.where(door[:, None], colors * 0.5, colors)
-        plate = is_end & (np.abs(across) < 0.26) & (np.abs(up - 0.45) < 0.07)
-        colors = np.where(plate[:, None], np.float32(0.85), colors)
-        colors = colors * self._lights(met)
-        lamp = is_end & (np.abs(np.abs(across) - width * 0.36) < width * 0.1)
-        lamp &= np.abs(up - waist * 0.72) < 0.1
-        is_front = along > 0
-        glow = np.where(
-            is_front[:, None], color(0.13, 0.2, 0.9), color(0.0, 0.85, 0.7)
+        radius = wheel**2 + (up - 0.34) ** 2
+        parts[is_side & (np.abs(along - 0.1) < 0.03) & (up > 0.3)] = 2
+        parts[is_side & (radius < 0.37**2)] = 1
+        parts[is_side & (radius < 0.2**2)] = 3
+        parts[is_end & (np.abs(across) < 0.26) & (np.abs(up - 0.45) < 0.07)] = 4
+        lamp = np.abs(np.abs(across) - width * 0.36) < width * 0.1
+        lamp &= is_end & (np.abs(up - waist * 0.72) < 0.1)
+        parts[lamp] = np.where(along[lamp] > 0, 5, 6)
+        gray = np.ones(3, "float32")
+        palette = self._palette(
+            [
+                self.body,
+                0.08 * gray,
+                0.5 * self.body,
+                0.5 * gray,
+                0.85 * gray,
+                gray,
+                gray,
+            ]
         )
-        power = np.float32(1.3 if self.has_lamps_on else 0.7)
-        return np.where(lamp[:, None], glow * power, colors)
+        power = 1.3 if self.has_lamps_on else 0.7
+        palette[:, :, 5] = power * color(0.13, 0.2, 0.9)[:, None]
+        palette[:, :, 6] = power * color(0.0, 0.85, 0.7)[:, None]
+        shade = 0.8 + 0.3 * np.minimum(1, up / waist)
+        return palette[:, met, parts] * shade
 
     def _cabin_colors(self, met, points):
         """Return the colors of windows between roof and pillars."""
@@ -156,7 +163,7 @@ class Car:
         if top > 2.2:
             glass &= (level > 0.4) & (along > -0.05)
         # The sky mirrors in the upper half of a window.
-        mirror = self.light.zenith * (0.35 * np.clip(level, 0, 1))[:, None]
-        panes = self.glass + mirror
-        colors = np.where(glass[:, None], panes, self.body)
-        return colors * self._lights(met)
+        mirrored = self.glass + 0.4 * self.light.zenith
+        palette = self._palette([self.body, self.glass, mirrored])
+        parts = glass.astype("int32") + (glass & (level > 0.5))
+        return palette[:, met, parts]

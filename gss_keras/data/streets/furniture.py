@@ -59,9 +59,9 @@ class Pole:
         # Round: brighter on one side than on the other.
         tone = 0.8 + 0.35 * np.clip(across / self.half, -1, 1)
         light = self.light.on((0.0, 0.5, -0.5))
-        colors = self.paint_color * tone[:, None] * light
+        colors = (self.paint_color * light)[:, None] * tone
         shine = color(0.12, 0.25, 1.0 if self.light.is_night else 0.75)
-        return np.where((parts == 2)[:, None], shine, colors)
+        return np.where(parts == 2, shine[:, None], colors)
 
     def _parts(self, across, up):
         """Return where the metal (1) and the lamp (2) are."""
@@ -131,14 +131,14 @@ class Sign:
 
     def _post_colors(self, parts, across, up):  # noqa: ARG002
         """Return the color of the post."""
-        return self.post_color * self.light.on((0.0, 0.5, -0.5))
+        return (self.post_color * self.light.on((0.0, 0.5, -0.5)))[:, None]
 
     def _face(self, across, up):
         """Return where the sign is."""
         u, v = across / self.size, (up - self.middle) / self.size
         return self._distance(u, v) < 1
 
-    def _face_colors(self, parts, across, up):  # noqa: ARG002
+    def _face_colors(self, parts, across, up):
         """Return the colors of face, border and figure."""
         u, v = across / self.size, (up - self.middle) / self.size
         distance = self._distance(u, v)
@@ -149,11 +149,11 @@ class Sign:
             "arrow": (np.abs(u) < 0.13) & (np.abs(v) < 0.5)
             | (np.abs(u) < 0.5 - v) & (v > 0.1) & (v < 0.5),
         }[self.figure]
-        colors = np.where(figure[:, None], self.symbol, self.face)
-        colors = np.where((distance > 0.76)[:, None], self.border, colors)
+        parts = np.where(distance > 0.76, 2, figure)
         # Signs throw light back: they stay bright in the dark.
         light = 0.75 * self.light.on((0.0, 0.3, -0.7)) + np.float32(0.25)
-        return colors * light
+        palette = np.stack([self.face, self.symbol, self.border], 1)
+        return (palette * light[:, None])[:, parts]
 
     def _distance(self, u, v):
         """Return the distance from the middle, 1 on the rim."""

@@ -5,14 +5,13 @@ import functools
 
 import numpy as np
 
-from gss_keras.data.streets.canvas import Kind
+from gss_keras.data.streets.canvas import NOTHING, Kind
 from gss_keras.data.streets.light import color
 from gss_keras.data.streets.texture import noise
 
 _CELL = 0.25
 _ORIGIN = (-32.0, -12.0)
 _CELLS = (256, 400)
-_FAR = 400.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,29 +159,29 @@ class Ground:
             shadows: The `Shadows` of all things.
         """
         eye = canvas.camera.position
-        hits = np.nonzero((canvas.down > 1e-4) & np.isinf(canvas.depths))
-        depth = np.minimum(eye[1] / canvas.down[hits], _FAR).astype("float32")
-        x = np.float32(eye[0]) + depth * canvas.rays[0][hits]
-        z = np.float32(eye[2]) + depth * canvas.rays[2][hits]
-        is_road = self.plan.is_road(x, z)
+        is_open = canvas.kinds == NOTHING
+        hits = np.nonzero(is_open & (canvas.closeness > 0))
+        depth = 1 / canvas.closeness[hits]
+        x = float(eye[0]) + depth * canvas.rays[0][hits]
+        z = float(eye[2]) + depth * canvas.rays[2][hits]
         # A pixel far away spans many tiles: their contrast averages out.
-        nearness = np.float32(1) / (1 + (depth / 14) ** 2)
-        colors = np.where(
-            is_road[:, None],
-            self._road_colors(x, z, nearness),
-            self._pavement_colors(x, z, nearness),
-        )
+        nearness = 1 / (1 + (depth / 14) ** 2)
+        is_road = self.plan.is_road(x, z)
+        colors = np.empty((3, *x.shape), "float32")
+        for chosen, paint in (
+            (is_road, self._road_colors),
+            (~is_road, self._pavement_colors),
+        ):
+            colors[:, chosen] = paint(x[chosen], z[chosen], nearness[chosen])
         colors = self._add_snow(colors, x, z)
         sun, lamps = shadows.at(x, z)
         light = self.light
-        brightness = (
-            sun[:, None] * (light.sun_color * max(0.0, light.sun[1]))
-            + light.shade_color
-            + lamps[:, None] * color(0.11, 0.35, 1.0)
-        )
-        canvas.colors[hits] = colors * brightness.astype("f4")
+        sunny = light.sun_color * max(0.0, light.sun[1])
+        brightness = sunny[:, None] * sun + light.shade_color[:, None]
+        if light.is_night:
+            brightness += color(0.11, 0.35, 1.0)[:, None] * lamps
+        canvas.colors[:, *hits] = colors * brightness
         canvas.kinds[hits] = np.where(is_road, Kind.ROAD, Kind.PAVEMENT)
-        canvas.depths[hits] = depth
 
     def _road_colors(self, x, z, nearness):
         """Return the colors of asphalt or cobbles with their markings."""
@@ -194,7 +193,7 @@ class Ground:
             across = (x / 0.25 + 0.5 * (row % 2)) % 1
             joint = (across < 0.2) | (z / 0.25 % 1 < 0.2)
             tone *= 1 - 0.4 * nearness * joint
-        colors = self.road * tone[:, None]
+        colors = self.road[:, None] * tone
         marked = np.zeros(x.shape, bool)
         left, right = self.plan.curbs
         if self.has_center_line:
@@ -208,7 +207,7 @@ class Ground:
                 zebra = (z > before - 3.6) & (z < before - 0.6)
                 marked |= zebra & (x % 1.0 < 0.5)
         wear = noise(x * 12, z * 12) > 0.2
-        return np.where((marked & wear)[:, None], self.marking, colors)
+        return np.where(marked & wear, self.marking[:, None], colors)
 
     def _pavement_colors(self, x, z, nearness):
         """Return the colors of paving stones with curbs."""
@@ -224,15 +223,15 @@ class Ground:
         curb = (np.abs(x - left + 0.12) < 0.13) | (
             np.abs(x - right - 0.12) < 0.13
         )
-        return self.pavement * (tone * np.where(curb, 1.25, 1))[:, None]
+        return self.pavement[:, None] * (tone * np.where(curb, 1.25, 1))
 
     def _add_snow(self, colors, x, z):
         """Cover the ground with snow in patches."""
         if not self.light.snow:
             return colors
         cover = noise(x * 8, z * 8 + self.shift[0]) < self.light.snow
-        white = np.float32(0.92) - 0.1 * noise(x * 20, z * 20)[:, None]
-        return np.where(cover[:, None], white, colors)
+        white = 0.92 - 0.1 * noise(x * 20, z * 20)
+        return np.where(cover, white, colors)
 
 
 def _material(generator, brightness):

@@ -67,11 +67,12 @@ class Pedestrian:
                 self.skin,
                 self.hair,
                 self.bag,
-            ]
+            ],
+            1,
         )
         fold = 0.85 + 0.3 * np.clip(across * (self.side / 0.25), -1, 1)
         light = self.light.on((0.0, 0.4, -0.5))
-        return palette[parts] * fold[:, None] * light
+        return (palette * light[:, None])[:, parts] * fold
 
     def _parts(self, across, up):
         """Return where coat (1), trousers, shoes, skin, hair and bag are."""

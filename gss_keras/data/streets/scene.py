@@ -53,7 +53,7 @@ def draw_scene(generator, size=(128, 192)):
         thing.add_shadow(shadows)
     shadows.soften()
     # From near to far: what is hidden need not be painted.
-    for thing in sorted(things, key=lambda it: canvas.distance_to(*it.place)):
+    for thing in sorted(things, key=lambda it: camera.to_view(*it.place)[1]):
         thing.paint(canvas)
     Ground(plan, light, generator).paint(canvas, shadows)
     paint_sky(canvas, light, generator)

@@ -14,10 +14,11 @@ def paint_sky(canvas, light, generator):
         light: A `Light`.
         generator: `numpy.random.Generator`, for the clouds.
     """
-    hits = np.nonzero(np.isinf(canvas.depths))
+    hits = np.nonzero(canvas.closeness == 0)
     rise = np.maximum(-canvas.down[hits], 0)
-    part = np.minimum(1, rise * generator.uniform(1.2, 3.0))[:, None]
-    colors = light.horizon * (1 - part) + light.zenith * part
+    part = np.minimum(1, rise * generator.uniform(1.2, 3.0))
+    change = (light.zenith - light.horizon)[:, None]
+    colors = light.horizon[:, None] + change * part
     # Clouds lie on a plane above: they shrink towards the horizon.
     distance = 1 / (rise + 0.12)
     scale = generator.uniform(6.0, 18.0)
@@ -27,16 +28,16 @@ def paint_sky(canvas, light, generator):
         distance * scale * 2 + shift[1],
     )
     soft = generator.uniform(0.15, 0.5)
-    density = np.clip((light.clouds - cover) / soft, 0, 1)[:, None]
+    density = np.clip((light.clouds - cover) / soft, 0, 1)
     bright = light.horizon * 0.75 + 0.3 * light.sun_color + 0.05
     bright = np.minimum(1.0, bright)
     gray = 0.55 * bright + 0.25 * light.zenith
-    body = bright + (gray - bright) * (0.7 * density)
+    body = bright[:, None] + (gray - bright)[:, None] * (0.7 * density)
     colors = colors + (body - colors) * (0.85 * density)
     if light.is_night:
         stars = (generator.random(rise.shape) > 0.9985) & (cover > light.clouds)
-        colors = np.where(stars[:, None], np.float32(0.7), colors)
-    canvas.colors[hits] = colors + _sun_glow(canvas, light, hits)
+        colors = np.where(stars, np.float32(0.7), colors)
+    canvas.colors[:, *hits] = colors + _sun_glow(canvas, light, hits)
     canvas.kinds[hits] = Kind.SKY
 
 
@@ -47,11 +48,13 @@ def add_haze(canvas, light):
         canvas: A `Canvas` with all things painted.
         light: A `Light`.
     """
-    solid = np.isfinite(canvas.depths)
-    depths = np.where(solid, canvas.depths, np.float32(0))
-    fade = np.exp(depths * np.float32(-1 / light.haze_distance))
-    haze = light.horizon.astype("f4")
-    canvas.colors[...] = haze + (canvas.colors - haze) * fade[..., None]
+    is_sky = canvas.closeness == 0
+    closeness = np.where(is_sky, np.float32(np.inf), canvas.closeness)
+    fade = np.exp((-1 / light.haze_distance) / closeness)
+    for plane, haze in zip(canvas.colors, light.horizon.tolist(), strict=True):
+        plane -= haze
+        plane *= fade
+        plane += haze
 
 
 def _sun_glow(canvas, light, hits):
@@ -60,4 +63,4 @@ def _sun_glow(canvas, light, hits):
     toward = across * light.sun[0] + up * light.sun[1] + ahead * light.sun[2]
     nearness = toward / np.sqrt(across**2 + up**2 + ahead**2)
     glow = 0.35 * np.clip(nearness, 0, 1) ** 24 + (nearness > 0.9985)
-    return glow[:, None] * light.sun_color
+    return light.sun_color[:, None] * glow

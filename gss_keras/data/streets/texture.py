@@ -20,10 +20,9 @@ def noise(u, v):
     Returns:
         Float array of the same shape, 0 to 1, mean 0.5.
     """
-    field = _field()
     rows = u.astype("int32") & (_SIZE - 1)
     columns = v.astype("int32") & (_SIZE - 1)
-    return field[rows, columns]
+    return _field().take(rows * _SIZE + columns)
 
 
 @functools.cache

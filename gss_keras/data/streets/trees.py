@@ -68,12 +68,13 @@ class Tree:
         level = np.clip(self._level(up), -1, 1)
         tone = (0.55 + 0.75 * leaves) * (0.65 + 0.35 * level)
         light = self.light.on((0.0, 0.9, 0.0))
-        colors = self.leaves * tone[:, None]
+        light = light[:, None]
+        colors = self.leaves[:, None] * tone
         if self.light.snow > 0.6:
             snowy = leaves * (0.6 + 0.4 * level) > 0.55
-            colors = np.where(snowy[:, None], np.float32(0.9), colors)
-        bark = self.bark * (0.7 + 0.6 * self._noise(across, up, 9.0))[:, None]
-        return np.where((parts == 2)[:, None], colors, bark) * light
+            colors = np.where(snowy, np.float32(0.9), colors)
+        bark = self.bark[:, None] * (0.7 + 0.6 * self._noise(across, up, 9.0))
+        return np.where(parts == 2, colors, bark) * light
 
     def _noise(self, across, up, size):
         return noise(across * size + self.shift[0], up * size + self.shift[1])
