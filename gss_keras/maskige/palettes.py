@@ -33,8 +33,8 @@ def named(name):
         ValueError: If no palette has that name.
 
     Example:
-    >>> named("camvid")[0].tolist()
-    [128.0, 128.0, 128.0]
+        >>> named("camvid")[0].tolist()
+        [128.0, 128.0, 128.0]
     """
     return np.array(_entry(name)["colors"], "float32")
 
@@ -52,8 +52,8 @@ def ignore_color(name):
         ValueError: If no palette has that name.
 
     Example:
-    >>> ignore_color("ade20k")
-    (215, 216, 196)
+        >>> ignore_color("ade20k")
+        (215, 216, 196)
     """
     return tuple(_entry(name)["ignore_color"])
 
@@ -96,8 +96,8 @@ def random(num_classes, seed=0):
         ValueError: If `num_classes` is not a positive integer.
 
     Example:
-    >>> random(19, seed=1).shape
-    (19, 3)
+        >>> random(19, seed=1).shape
+        (19, 3)
     """
     _check_count(num_classes)
     numbers = np.random.default_rng(seed).choice(
@@ -133,8 +133,8 @@ def maximal_distance(num_classes, seed=0):
         147 for 19 classes, 60 for 150 and 56 for 194.
 
     Example:
-    >>> round(smallest_distance(maximal_distance(8, seed=3)), 1)
-    255.0
+        >>> round(smallest_distance(maximal_distance(8, seed=3)), 1)
+        255.0
     """
     _check_count(num_classes)
     order = np.random.default_rng(seed).permutation(num_classes)
@@ -151,8 +151,8 @@ def smallest_distance(palette):
         A Python float in 0-255 units; infinity for a single color.
 
     Example:
-    >>> round(smallest_distance(cityscapes()), 1)
-    20.0
+        >>> round(smallest_distance(cityscapes()), 1)
+        20.0
     """
     return packing.smallest_distance(palette)
 
@@ -172,8 +172,8 @@ def as_palette(palette):
             outside 0-255 or two colors are equal.
 
     Example:
-    >>> as_palette([[0, 0, 0], [255, 0, 0]]).shape
-    (2, 3)
+        >>> as_palette([[0, 0, 0], [255, 0, 0]]).shape
+        (2, 3)
     """
     if isinstance(palette, str):
         return named(palette)
@@ -206,8 +206,8 @@ def as_numbers(values, argument):
         ValueError: If the values are no numbers or of uneven lengths.
 
     Example:
-        >>> as_numbers([[1, 2]], "palette").dtype
-        dtype('float32')
+            >>> as_numbers([[1, 2]], "palette").dtype
+            dtype('float32')
     """
     try:
         return np.array(values, "float32")
@@ -275,8 +275,8 @@ def search_colors(num_classes, num_starts=None, seed=0):
         and put in a fixed order and orientation.
 
     Example:
-        >>> search_colors(2).tolist()
-        [[0.0, 0.0, 0.0], [255.0, 255.0, 255.0]]
+            >>> search_colors(2).tolist()
+            [[0.0, 0.0, 0.0], [255.0, 255.0, 255.0]]
     """
     if num_classes == 1:
         return np.full((1, 3), 255.0)
