@@ -1,0 +1,165 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from gss_keras.data import CamVid, Folders, load_all
+
+
+def save(path, pixels, palette=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.fromarray(pixels)
+    if palette is not None:
+        picture.putpalette(palette)
+    picture.save(path)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two photos, a PNG and a JPEG, with a gray and a palette mask."""
+    generator = np.random.default_rng(0)
+    photo = generator.integers(0, 256, (6, 8, 3), "uint8")
+    mask = generator.integers(0, 3, (6, 8), "uint8")
+    save(tmp_path / "images" / "a.png", photo)
+    save(tmp_path / "images" / "b.JPG", photo)
+    save(tmp_path / "masks" / "a.png", mask)
+    save(tmp_path / "masks" / "b.png", mask, palette=list(range(256)) * 3)
+    return tmp_path, photo, mask
+
+
+def read(folder, classes=("sky", "road", "car"), **kwargs):
+    return Folders(folder / "images", folder / "masks", classes, **kwargs)
+
+
+def test_reads_gray_and_palette_masks(folders):
+    folder, photo, mask = folders
+    source = read(folder)
+    assert len(source) == 2
+    assert source.names == ("a", "b")
+    assert source.classes == ("sky", "road", "car")
+    assert (source.num_classes, source.ignore_label) == (3, 255)
+    with Image.open(folder / "masks" / "b.png") as picture:
+        assert picture.mode == "P"
+    for record in (source[0], source[1], source[-1]):
+        assert record["photo"].dtype == np.uint8
+        assert record["mask"].dtype == np.int32
+        np.testing.assert_array_equal(record["mask"], mask)
+    np.testing.assert_array_equal(source[0]["photo"], photo)
+    with pytest.raises(IndexError):
+        source[2]
+
+
+def test_classes_from_a_file_and_ignored_ids(folders):
+    folder, _, mask = folders
+    (folder / "classes.txt").write_text("sky\ncar, van\n")
+    source = read(folder, folder / "classes.txt", ignore=2)
+    assert source.classes == ("sky", "car, van")
+    expected = np.where(mask == 2, 255, mask)
+    np.testing.assert_array_equal(source[0]["mask"], expected)
+
+
+def test_255_is_always_ignored(folders):
+    folder, _, mask = folders
+    save(folder / "masks" / "a.png", np.where(mask == 1, 255, mask))
+    expected = np.where(mask == 1, 255, mask)
+    np.testing.assert_array_equal(read(folder)[0]["mask"], expected)
+
+
+def test_load_all_stacks_photos_and_masks(folders):
+    folder, photo, mask = folders
+    photos, masks = load_all(read(folder))
+    assert photos.shape == (2, 6, 8, 3)
+    np.testing.assert_array_equal(photos[0], photo)
+    np.testing.assert_array_equal(masks, [mask, mask])
+
+
+def with_unknown_id(folder):
+    save(folder / "masks" / "a.png", np.full((6, 8), 7, "uint8"))
+
+
+def with_small_mask(folder):
+    save(folder / "masks" / "a.png", np.zeros((6, 7), "uint8"))
+
+
+def with_color_mask(folder):
+    save(folder / "masks" / "a.png", np.zeros((6, 8, 3), "uint8"))
+
+
+def with_gray_photo(folder):
+    save(folder / "images" / "a.png", np.zeros((6, 8), "uint8"))
+
+
+def with_transparent_photo(folder):
+    save(folder / "images" / "a.png", np.zeros((6, 8, 4), "uint8"))
+
+
+def with_damaged_photo(folder):
+    path = folder / "images" / "a.png"
+    path.write_bytes(path.read_bytes()[:60])
+
+
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (with_unknown_id, r"ids from 0 to 2.*Received: .*a\.png with 7"),
+        (with_small_mask, r"\(6, 8\) for .*Received: \(6, 7\) for .*a\.png"),
+        (with_color_mask, r"one channel.*Received: .*a\.png of mode 'RGB'"),
+        (with_gray_photo, r"three channels.*Received: .*a\.png of mode 'L'"),
+        (with_transparent_photo, r"Received: .*a\.png of mode 'RGBA'"),
+        (with_damaged_photo, r"readable PNG or JPEG.*Received: .*a\.png"),
+    ],
+)
+def test_bad_files_are_named(folders, spoil, message):
+    spoil(folders[0])
+    source = read(folders[0])
+    with pytest.raises(ValueError, match=message):
+        source[0]
+    assert source[1]["photo"].shape == (6, 8, 3)
+
+
+def test_bad_folders_are_named(folders):
+    folder = folders[0]
+    with pytest.raises(ValueError, match="`photos` must be an existing"):
+        Folders(folder / "photos", folder / "masks", ["sky"])
+    (folder / "empty").mkdir()
+    with pytest.raises(ValueError, match="`masks` must hold .png files"):
+        Folders(folder / "images", folder / "empty", ["sky"])
+    (folder / "masks" / "b.png").unlink()
+    with pytest.raises(ValueError, match="must have a mask.*1 of 2.*: b"):
+        read(folder)
+    (folder / "images" / "b.JPG").unlink()
+    save(folder / "masks" / "c.png", np.zeros((6, 8), "uint8"))
+    with pytest.raises(ValueError, match="must have a photo.*1 of 2.*: c"):
+        read(folder)
+    save(folder / "images" / "a.jpg", np.zeros((6, 8, 3), "uint8"))
+    with pytest.raises(ValueError, match="one file for each name"):
+        read(folder)
+
+
+@pytest.mark.parametrize(
+    "classes, ignore, message",
+    [
+        ((), (), "`classes` must be 1 to 255 different names.*0 names"),
+        (("a", "a"), (), "2 names, 1 of them different"),
+        ("no/such/file.txt", (), "`classes` must be a sequence of names"),
+        (("a", "b", "c"), -1, "`ignore` must be ids"),
+    ],
+)
+def test_bad_class_lists(folders, classes, ignore, message):
+    with pytest.raises(ValueError, match=message):
+        read(folders[0], classes, ignore=ignore)
+
+
+def test_camvid_reads_the_segnet_layout(tmp_path):
+    photo = np.zeros((4, 6, 3), "uint8")
+    mask = np.arange(24, dtype="uint8").reshape(4, 6) % 12
+    save(tmp_path / "val" / "x.png", photo)
+    save(tmp_path / "valannot" / "x.png", mask)
+    source = CamVid(tmp_path, "val")
+    assert source.num_classes == 11
+    assert source.classes[8] == "car"
+    expected = np.where(mask == 11, 255, mask)
+    np.testing.assert_array_equal(source[0]["mask"], expected)
+    with pytest.raises(ValueError, match=r"`trainannot/`.*Received: data_dir="):
+        CamVid(tmp_path, "train")
+    with pytest.raises(ValueError, match="`split` must be .*split='all'"):
+        CamVid(tmp_path, "all")
