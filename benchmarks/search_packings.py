@@ -2,7 +2,7 @@
 
 Each round of the search draws new starts; what beats the stored colors takes
 their place in gss_keras/maskige/packings.json. The stored ones are the best
-of about 1000 starts for up to 32 classes, and of about 100 for more.
+of about 600 starts for up to 34 classes; of about 10 to 60 for more.
 
     python benchmarks/search_packings.py --rounds 8 --counts 11 19
 """
