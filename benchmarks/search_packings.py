@@ -50,6 +50,8 @@ def main(settings):
                 count, seed=settings.first_seed + seed
             )
             store_if_better(count, colors)
+        for colors in larger_stored(count):
+            store_if_better(count, colors[:count])
         seconds = time.perf_counter() - begin
         after = stored_distance(count)
         print(
@@ -61,6 +63,12 @@ def stored_distance(count):
     """Returns the smallest distance of the stored colors, 0 without any."""
     colors = json.loads(FILE.read_text(encoding="utf-8")).get(str(count))
     return 0.0 if colors is None else packing.smallest_distance(colors)
+
+
+def larger_stored(count):
+    """Returns the stored colors for more classes: a part may serve too."""
+    stored = json.loads(FILE.read_text(encoding="utf-8"))
+    return [stored[key] for key in stored if int(key) > count]
 
 
 def store_if_better(count, colors):

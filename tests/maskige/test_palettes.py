@@ -95,6 +95,15 @@ def test_counts_without_stored_colors_are_searched_for():
     assert palettes.smallest_distance(palette) > 110
 
 
+def test_more_classes_are_never_further_apart():
+    counts = [*range(2, 33), 34, 37, 40, 60, 66, 100, 150, 171, 182, 194, 200]
+    distances = [
+        palettes.smallest_distance(palettes.maximal_distance(count))
+        for count in counts
+    ]
+    assert np.all(np.diff(distances) < 0.01)
+
+
 def test_seeds_deal_the_same_colors_to_other_classes():
     dealt = [palettes.maximal_distance(11, seed) for seed in range(4)]
     assert len({palette.tobytes() for palette in dealt}) == 4
