@@ -30,19 +30,20 @@ class ColorJitter:
     Raises:
         ValueError: If an argument is out of range.
 
-    Reference: the photometric distortion of the release (brightness 32,
-    contrast and saturation 0.5 to 1.5, hue 18 units of two degrees). The
-    release changes saturation and hue in HSV and clips after every step; here
-    every step is a matrix (saturation and hue in YIQ, around the same gray),
-    the matrices are multiplied into one, and the photo is clipped once. Since
-    the steps then commute, their order does not matter.
+    Reference:
+        The photometric distortion of the release: brightness 32, contrast and
+        saturation 0.5 to 1.5, hue 18 units of two degrees. The release changes
+        saturation and hue in HSV and clips after every step; here every step
+        is a matrix (saturation and hue in YIQ, around the same gray), the
+        matrices are multiplied into one, and the photo is clipped once. The
+        steps then commute, so their order does not matter.
 
     Example:
-    >>> import numpy as np
-    >>> photo = np.full((4, 4, 3), 100, "uint8")
-    >>> photo = ColorJitter()(photo, np.random.default_rng(0))
-    >>> photo.shape, str(photo.dtype)
-    ((4, 4, 3), 'uint8')
+        >>> import numpy as np
+        >>> photo = np.full((4, 4, 3), 100, "uint8")
+        >>> photo = ColorJitter()(photo, np.random.default_rng(0))
+        >>> photo.shape, str(photo.dtype)
+        ((4, 4, 3), 'uint8')
     """
 
     brightness: float = 32.0

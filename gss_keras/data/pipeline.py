@@ -179,12 +179,12 @@ def batches(
             asked for, if its photos differ in size.
 
     Example:
-    >>> import tempfile
-    >>> from gss_keras.data import Augmentation, batches, streets
-    >>> source = streets.draw(tempfile.mkdtemp() + "/streets", 3, seed=0)
-    >>> train = batches(source, 2, Augmentation(crop=(64, 64)), shuffle=True)
-    >>> len(train), [photos.shape for photos, masks in train]
-    (2, [(2, 64, 64, 3), (1, 64, 64, 3)])
+        >>> import tempfile
+        >>> from gss_keras.data import Augmentation, batches, streets
+        >>> source = streets.draw(tempfile.mkdtemp() + "/streets", 3, seed=0)
+        >>> train = batches(source, 2, Augmentation(crop=(64, 64)))
+        >>> len(train), [photos.shape for photos, masks in train]
+        (2, [(2, 64, 64, 3), (1, 64, 64, 3)])
     """
     _check_count("batch_size", batch_size, 1)
     _check_count("workers", workers, 0)

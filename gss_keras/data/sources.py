@@ -39,16 +39,16 @@ class Folders:
             neither a class nor ignored, or if photo and mask differ in size.
 
     Example:
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> from gss_keras.data import Folders, streets
-    >>> folder = Path(tempfile.mkdtemp()) / "streets"
-    >>> _ = streets.draw(folder, count=2, seed=0)
-    >>> source = Folders(
-    ...     folder / "images", folder / "masks", folder / "classes.txt"
-    ... )
-    >>> len(source), source[0]["photo"].shape[-1]
-    (2, 3)
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from gss_keras.data import Folders, streets
+        >>> folder = Path(tempfile.mkdtemp()) / "streets"
+        >>> _ = streets.draw(folder, count=2, seed=0)
+        >>> source = Folders(
+        ...     folder / "images", folder / "masks", folder / "classes.txt"
+        ... )
+        >>> len(source), source[0]["photo"].shape[-1]
+        (2, 3)
     """
 
     def __init__(self, photos, masks, classes, ignore=()):
@@ -105,8 +105,9 @@ class CamVid(Folders):
     Raises:
         ValueError: If `split` is unknown or the folders are missing.
 
-    Reference: Brostow, Fauqueur, Cipolla, "Semantic object classes in video:
-    a high-definition ground truth database", 2009.
+    Reference:
+        Brostow, Fauqueur, Cipolla, "Semantic object classes in video:
+        a high-definition ground truth database", 2009.
     """
 
     class_names = (

@@ -38,18 +38,19 @@ class Augmentation:
         ValueError: If an argument is out of range, or, when called, if photo
             or mask has the wrong shape or type.
 
-    Reference: the training augmentation of the release. It scales without
-    smoothing; Pillow smooths where it shrinks, which avoids aliasing. Shares
-    are counted on every second pixel. `balance` is ours.
+    Reference:
+        The training augmentation of the release. It scales without smoothing;
+        Pillow smooths where it shrinks, which avoids aliasing. Shares are
+        counted on every second pixel. `balance` is ours.
 
     Example:
-    >>> import numpy as np
-    >>> augmentation = Augmentation(crop=(32, 48))
-    >>> photo = np.zeros((60, 80, 3), "uint8")
-    >>> mask = np.zeros((60, 80), "int32")
-    >>> photo, mask = augmentation(photo, mask, np.random.default_rng(0))
-    >>> photo.shape, mask.shape
-    ((32, 48, 3), (32, 48))
+        >>> import numpy as np
+        >>> augmentation = Augmentation(crop=(32, 48))
+        >>> photo = np.zeros((60, 80, 3), "uint8")
+        >>> mask = np.zeros((60, 80), "int32")
+        >>> photo, mask = augmentation(photo, mask, np.random.default_rng(0))
+        >>> photo.shape, mask.shape
+        ((32, 48, 3), (32, 48))
     """
 
     crop: tuple
@@ -135,11 +136,11 @@ class Padding:
             the photo is larger.
 
     Example:
-    >>> import numpy as np
-    >>> photo = np.zeros((3, 4, 3), "uint8")
-    >>> photo, mask = Padding((4, 4))(photo, np.zeros((3, 4), "int32"))
-    >>> mask[:, 0].tolist()
-    [0, 0, 0, 255]
+        >>> import numpy as np
+        >>> photo = np.zeros((3, 4, 3), "uint8")
+        >>> photo, mask = Padding((4, 4))(photo, np.zeros((3, 4), "int32"))
+        >>> mask[:, 0].tolist()
+        [0, 0, 0, 255]
     """
 
     size: tuple

@@ -46,11 +46,13 @@ class Car:
 
     def add_shadow(self, shadows):
         """Darken the ground below the car."""
-        length = self.shape[1] / 2
-        for part in (-0.7, 0.0, 0.7):
-            spot = list(self.place)
-            spot[self.axis // 2] += part * length
-            shadows.add_round(*spot, 1.2, 0.0, self.shape[3] * 0.7, 0.75)
+        half = [self.shape[0] / 2, self.shape[1] / 2]
+        if self.axis == 0:
+            half.reverse()
+        x, z = self.place
+        low = x - half[0], z - half[1]
+        high = x + half[0], z + half[1]
+        shadows.add_block(low, high, 0.8 * self.shape[3])
 
     def paint(self, canvas):
         """Paint the car on a canvas."""

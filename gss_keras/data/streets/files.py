@@ -38,9 +38,9 @@ class Streets:
         ValueError: If an argument is out of range.
 
     Example:
-    >>> scenes = Streets(count=2, seed=0, size=(32, 48))
-    >>> scenes[1]["mask"].shape, scenes.classes[:3]
-    ((32, 48), ('sky', 'building', 'road'))
+        >>> scenes = Streets(count=2, seed=0, size=(32, 48))
+        >>> scenes[1]["mask"].shape, scenes.classes[:3]
+        ((32, 48), ('sky', 'building', 'road'))
     """
 
     classes = CLASSES
@@ -111,11 +111,11 @@ def draw(folder, count, seed=0, size=(128, 192), workers=0):
             and holds anything else.
 
     Example:
-    >>> import tempfile
-    >>> folder = tempfile.mkdtemp() + "/streets"
-    >>> source = draw(folder, count=1, seed=0, size=(32, 48))
-    >>> source.num_classes, source.names
-    (9, ('00000',))
+        >>> import tempfile
+        >>> folder = tempfile.mkdtemp() + "/streets"
+        >>> source = draw(folder, count=1, seed=0, size=(32, 48))
+        >>> source.num_classes, source.names
+        (9, ('00000',))
     """
     scenes = Streets(count, seed, size)
     folder = Path(folder)

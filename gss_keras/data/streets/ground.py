@@ -12,6 +12,7 @@ from gss_keras.data.streets.texture import noise
 _CELL = 0.25
 _ORIGIN = (-32.0, -12.0)
 _CELLS = (256, 400)
+_LONGEST = 60.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,13 +63,13 @@ class Shadows:
 
     def add_round(self, x, z, radius, low, high, strength=0.8):
         """Let a round thing between two heights throw its shadow."""
-        for part in np.linspace(low, high, 3):
-            self._multiply(
-                x + part * self._reach[0],
-                z + part * self._reach[1],
-                radius,
-                1 - strength,
+        if z > _LONGEST:
+            return
+        for part in (low, (low + high) / 2, high):
+            window, near = self._disk(
+                x + part * self._reach[0], z + part * self._reach[1], radius
             )
+            self.sun[window] *= 1 - strength * np.minimum(1, 3 * near)
 
     def add_lamp(self, x, z, radius, strength):
         """Light up the ground around a lamp."""
@@ -111,11 +112,6 @@ class Shadows:
             top - row : bottom - row, left - column : right - column
         ]
 
-    def _multiply(self, x, z, radius, factor):
-        window, near = self._disk(x, z, radius)
-        cover = np.minimum(1, 3 * near)
-        self.sun[window] *= 1 - cover * (1 - factor)
-
 
 @functools.cache
 def _disk(radius):
@@ -141,9 +137,7 @@ class Ground:
         self.pavement = _material(generator, (0.25, 0.75))
         self.tile = generator.uniform(0.5, 1.6, 2).tolist()
         self.joint = generator.uniform(0.7, 0.95)
-        self.marking = color(
-            generator.choice([0.12, 0.0]), generator.choice([0.0, 0.5]), 0.9
-        )
+        self.marking = color(0.12, generator.choice([0.0, 0.6]), 0.9)
         self.has_center_line = generator.random() < 0.7
         self.has_edge_lines = generator.random() < 0.4
         self.has_zebra = generator.random() < 0.6

@@ -27,10 +27,10 @@ def draw_scene(generator, size=(128, 192)):
         `(height, width)`, ids in the order of `CLASSES`.
 
     Example:
-    >>> import numpy as np
-    >>> photo, mask = draw_scene(np.random.default_rng(0), size=(32, 48))
-    >>> photo.shape, mask.shape
-    ((32, 48, 3), (32, 48))
+        >>> import numpy as np
+        >>> photo, mask = draw_scene(np.random.default_rng(0), size=(32, 48))
+        >>> photo.shape, mask.shape
+        ((32, 48, 3), (32, 48))
     """
     light = draw_light(generator)
     plan = _draw_plan(generator)
