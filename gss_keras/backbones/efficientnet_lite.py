@@ -73,13 +73,9 @@ class EfficientNetLite(PresetMixin, keras.Model):
         the 1280 channels before it are left out, and so is stochastic depth.
 
     Example:
-        >>> import numpy as np
         >>> from gss_keras.backbones import EfficientNetLite
-        >>> backbone = EfficientNetLite(width=0.5)
-        >>> features = backbone(np.zeros((1, 48, 65, 3), "uint8"))
-        >>> {stride: tuple(map_.shape) for stride, map_ in features.items()}
-        {4: (1, 12, 17, 16), 8: (1, 6, 9, 24), 16: (1, 3, 5, 56),
-        32: (1, 2, 3, 160)}
+        >>> EfficientNetLite(width=0.5, depth=0.5).channels
+        {4: 16, 8: 24, 16: 56, 32: 160}
     """
 
     def __init__(

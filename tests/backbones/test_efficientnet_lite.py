@@ -20,7 +20,7 @@ def pretrained():
 
 @pytest.fixture(scope="module")
 def small():
-    return EfficientNetLite(width=0.25)
+    return EfficientNetLite(width=0.25, depth=0.1)
 
 
 def draw(*shape):
@@ -37,16 +37,16 @@ def test_saves_and_loads(small, tmp_path):
         np.testing.assert_array_equal(map_, expected[stride])
 
 
-def test_compiled_equals_eager(small):
-    photos = draw(2, 33, 65, 3).astype("float32")
+def test_eager_float_equals_compiled_integer(small):
+    photos = draw(2, 33, 65, 3)
     compiled = small.predict_on_batch(photos)
-    for stride, map_ in small(photos).items():
+    for stride, map_ in small(photos.astype("float32")).items():
         map_ = keras.ops.convert_to_numpy(map_)
         np.testing.assert_allclose(map_, compiled[stride], atol=1e-3)
 
 
 def test_learns():
-    backbone = EfficientNetLite(width=0.25)
+    backbone = EfficientNetLite(width=0.25, depth=0.1)
     photos = draw(2, 32, 32, 3)
     targets = {32: np.ones((2, 1, 1, 80), "float32")}
     backbone.compile("sgd", {32: "mse"})
@@ -81,34 +81,23 @@ def test_channels(pretrained):
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (31, 64), (40, 23)])
 def test_any_size(small, height, width):
-    features = small(draw(1, height, width, 3))
+    photos = keras.KerasTensor((1, height, width, 3))
+    features = small.compute_output_spec(photos)
     assert list(features) == list(STRIDES)
     for stride, map_ in features.items():
         size = (-(-height // stride), -(-width // stride))
         assert tuple(map_.shape) == (1, *size, small.channels[stride])
 
 
-def test_integer_and_float_photos_give_the_same(small):
-    photos = draw(1, 32, 32, 3)
-    for a, b in zip(
-        small.predict_on_batch(photos).values(),
-        small.predict_on_batch(photos.astype("float32")).values(),
-        strict=True,
-    ):
+def test_freezing_keeps_the_statistics(small):
+    frozen = EfficientNetLite.from_config(
+        {**small.get_config(), "trainable": False}
+    )
+    assert EfficientNetLite.from_config(frozen.get_config()).trainable is False
+    before = frozen.get_weights()
+    frozen(draw(2, 33, 65, 3), training=True)
+    for a, b in zip(before, frozen.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-
-
-@pytest.mark.parametrize("is_trainable", [True, False])
-def test_freezing_keeps_the_statistics(is_trainable):
-    backbone = EfficientNetLite(width=0.25, trainable=is_trainable)
-    backbone = EfficientNetLite.from_config(backbone.get_config())
-    before = backbone.get_weights()
-    backbone(draw(2, 32, 32, 3), training=True)
-    moved = [
-        np.any(a != b)
-        for a, b in zip(before, backbone.get_weights(), strict=True)
-    ]
-    assert any(moved) == is_trainable
 
 
 def test_a_seed_draws_the_same_weights_on_every_backend():

@@ -91,10 +91,12 @@ def make_cv_mit():
     ("make", "channels"),
     [
         (make_hub_resnet, [64, 8, 16, 24]),
-        (make_hub_efficientnet, [24, 40, 80, 1280]),
+        pytest.param(
+            make_hub_efficientnet, [24, 40, 80, 1280], marks=pytest.mark.slow
+        ),
         (make_cv_resnet, [16, 16, 32, 32]),
         (make_cv_efficientnet, [24, 40, 80, 1280]),
-        (make_cv_mit, [4, 8, 10, 16]),
+        pytest.param(make_cv_mit, [4, 8, 10, 16], marks=pytest.mark.slow),
     ],
 )
 def test_backbones_of_other_libraries(make, channels, tmp_path):
@@ -104,24 +106,32 @@ def test_backbones_of_other_libraries(make, channels, tmp_path):
 
     height, width = original.inputs[0].shape[1:3]
     photos = draw(1, height or 65, width or 97, 3)
-    features = backbone.predict_on_batch(photos)
+    # Symbolic where compiling would take most of a minute.
+    if make in (make_hub_resnet, make_cv_resnet):
+        features = backbone.predict_on_batch(photos)
+        assert all(map_.std() > 0 for map_ in features.values())
+    else:
+        features = backbone.compute_output_spec(keras.KerasTensor(photos.shape))
     for stride, map_ in features.items():
         size = (-(-photos.shape[1] // stride), -(-photos.shape[2] // stride))
-        assert map_.shape == (1, *size, backbone.channels[stride])
-        assert map_.std() > 0
+        expected = (1, *size, backbone.channels[stride])
+        assert all(
+            a in (b, None) for a, b in zip(map_.shape, expected, strict=True)
+        )
 
     backbone.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    for stride, map_ in loaded.predict_on_batch(photos).items():
-        np.testing.assert_array_equal(map_, features[stride])
+    assert loaded.channels == backbone.channels
+    for a, b in zip(loaded.get_weights(), backbone.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("make", [make_hub_resnet, make_cv_resnet])
 def test_backbones_of_other_libraries_learn(make):
-    backbone = as_backbone(make(), strides=(32,))
-    photos = draw(2, 32, 32, 3).astype("float32")
-    targets = {32: np.ones((2, 1, 1, backbone.channels[32]), "float32")}
-    backbone.compile("sgd", {32: "mse"})
+    backbone = as_backbone(make(), strides=(4,))
+    photos = draw(2, 8, 8, 3).astype("float32")
+    targets = {4: np.ones((2, 2, 2, backbone.channels[4]), "float32")}
+    backbone.compile("sgd", {4: "mse"})
     before = [np.array(v) for v in backbone.trainable_variables]
     history = backbone.fit(photos, targets, batch_size=2, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
@@ -177,7 +187,7 @@ def test_trainable_reaches_the_backbone(is_trainable):
 
 
 def test_as_backbone_keeps_what_fits():
-    backbone = EfficientNetLite(width=0.25)
+    backbone = EfficientNetLite(width=0.25, depth=0.1)
     assert as_backbone(backbone) is backbone
     pyramid = FeaturePyramid(make_backbone(), strides=(4, 8))
     assert as_backbone(pyramid, strides=(8,)) is pyramid
