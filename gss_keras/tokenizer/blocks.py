@@ -199,3 +199,22 @@ def decoder_groups(inputs, widths, blocks, gain):
                 name=f"group_{group}_block_{block}",
             )(features)
     return keras.layers.ReLU()(features)
+
+
+def unfold_patches(features, patch):
+    """Lay the channels of each position out as a square of pixels.
+
+    Args:
+        features: Float `(batch, h, w, patch * patch * channels)`.
+        patch: int. Width of the square.
+
+    Returns:
+        Float `(batch, h * patch, w * patch, channels)`.
+    """
+    if patch == 1:
+        return features
+    _, height, width, channels = ops.shape(features)
+    channels = channels // patch**2
+    shape = (-1, height, width, patch, patch, channels)
+    squares = ops.transpose(ops.reshape(features, shape), (0, 1, 3, 2, 4, 5))
+    return ops.reshape(squares, (-1, height * patch, width * patch, channels))

@@ -9,6 +9,7 @@ from gss_keras.tokenizer.blocks import (
     TokenLookup,
     decoder_groups,
     encoder_groups,
+    unfold_patches,
 )
 
 # DALL-E squeezes pixels from [0, 1] into [0.1, 0.9], away from the ends of
@@ -27,14 +28,22 @@ class DiscreteVAE(PresetMixin, keras.Model):
 
     Args:
         codebook_size: int. Number of different tokens.
-        hidden: int, a multiple of 4. Channels at full resolution.
-        groups: int. Groups of blocks; the stride is `2 ** (groups - 1)`.
+        hidden: int, a multiple of 4. Channels of the finest group.
+        groups: int. Groups of blocks, each at half the resolution of the one
+            before. The stride is `patch * 2 ** (groups - 1)`.
         blocks: int. Residual blocks in a group.
         decoder_initial: int. Length of the vector a token is looked up as.
         width_multipliers: ints, one for each group from full resolution to
             tokens, or `None` for `1, 2, 4, ...`. Channels of a group are its
             multiplier times `hidden`.
         input_kernel: int. Size of the encoder's first convolution.
+        encoder_blocks: int, or `None` for as many as in the decoder. Residual
+            blocks in a group of the encoder, possibly 0.
+        decoder_hidden: int, or `None` for the same as in the encoder. Channels
+            of the decoder's finest group.
+        patch: int. Width of the square of pixels that the first convolution
+            strides over and the last one paints at once. 1 is DALL-E; more
+            saves the costly work at full resolution.
         residual_gain: float, or `None` for DALL-E's
             `1 / (groups * blocks) ** 2`. Factor of every residual branch.
         output_channels: int, at least 3. Channels of the decoder, of which
@@ -73,6 +82,9 @@ class DiscreteVAE(PresetMixin, keras.Model):
         decoder_initial=128,
         width_multipliers=None,
         input_kernel=7,
+        encoder_blocks=None,
+        decoder_hidden=None,
+        patch=1,
         residual_gain=None,
         output_channels=6,
         **kwargs,
@@ -84,6 +96,7 @@ class DiscreteVAE(PresetMixin, keras.Model):
             blocks=blocks,
             decoder_initial=decoder_initial,
             input_kernel=input_kernel,
+            patch=patch,
         )
         if output_channels < 3:
             raise ValueError(
@@ -100,16 +113,30 @@ class DiscreteVAE(PresetMixin, keras.Model):
         super().__init__(**kwargs)
         gain = residual_gain or 1 / (groups * blocks) ** 2
         widths = [multiplier * hidden for multiplier in multipliers]
+        decoder_widths = [
+            multiplier * (decoder_hidden or hidden)
+            for multiplier in multipliers[::-1]
+        ]
 
         # Layers, each built here, so that weights exist from the start.
-        self.encoder = _build_encoder(widths, blocks, gain, input_kernel)
+        self.encoder = _build_encoder(
+            widths,
+            blocks if encoder_blocks is None else encoder_blocks,
+            gain,
+            input_kernel,
+            patch,
+        )
         self.to_logits = keras.layers.Conv2D(
             codebook_size, 1, name="to_logits", dtype="float32"
         )
         self.to_logits.build((None, None, None, widths[-1]))
         self.lookup = TokenLookup(codebook_size, decoder_initial, name="lookup")
         self.decoder = _build_decoder(
-            decoder_initial, widths[::-1], blocks, gain, output_channels
+            decoder_initial,
+            decoder_widths,
+            blocks,
+            gain,
+            output_channels * patch**2,
         )
         self.built = True
 
@@ -121,13 +148,16 @@ class DiscreteVAE(PresetMixin, keras.Model):
         self.decoder_initial = decoder_initial
         self.width_multipliers = width_multipliers
         self.input_kernel = input_kernel
+        self.encoder_blocks = encoder_blocks
+        self.decoder_hidden = decoder_hidden
+        self.patch = patch
         self.residual_gain = residual_gain
         self.output_channels = output_channels
 
     @property
     def stride(self):
         """Width and height in pixels of the square one token stands for."""
-        return 2 ** (self.groups - 1)
+        return self.patch * 2 ** (self.groups - 1)
 
     def call(self, maskige):
         """Send a maskige through its tokens and back."""
@@ -192,7 +222,8 @@ class DiscreteVAE(PresetMixin, keras.Model):
         Returns:
             Float `(batch, h * stride, w * stride, 3)` in [-0.125, 1.125].
         """
-        colors = ops.sigmoid(self.decoder(features)[..., :3])
+        outputs = unfold_patches(self.decoder(features), self.patch)
+        colors = ops.sigmoid(outputs[..., :3])
         return (colors - PIXEL_OFFSET) / PIXEL_SCALE
 
     def compute_output_shape(self, input_shape):
@@ -210,17 +241,20 @@ class DiscreteVAE(PresetMixin, keras.Model):
             decoder_initial=self.decoder_initial,
             width_multipliers=self.width_multipliers,
             input_kernel=self.input_kernel,
+            encoder_blocks=self.encoder_blocks,
+            decoder_hidden=self.decoder_hidden,
+            patch=self.patch,
             residual_gain=self.residual_gain,
             output_channels=self.output_channels,
         )
         return config
 
 
-def _build_encoder(widths, blocks, gain, input_kernel):
+def _build_encoder(widths, blocks, gain, input_kernel, patch):
     """Return the functional model from pixels to features."""
     pixels = keras.Input((None, None, 3), name="pixels")
     features = keras.layers.Conv2D(
-        widths[0], input_kernel, padding="same", name="input"
+        widths[0], input_kernel, strides=patch, padding="same", name="input"
     )(pixels)
     features = encoder_groups(features, widths, blocks, gain)
     return keras.Model(pixels, features, name="encoder")
