@@ -122,6 +122,7 @@ def test_bundled_presets_load_by_name():
 
 _PREDICT = """
 import sys
+import keras
 import numpy as np
 import gss_keras
 segmenter = gss_keras.GenerativeSegmenter.from_preset(sys.argv[1])
@@ -129,7 +130,7 @@ photos = np.load(sys.argv[2])
 np.savez(
     sys.argv[3],
     masks=segmenter.predict(photos),
-    tokens=np.array(segmenter.prior.token_logits(photos)),
+    tokens=keras.ops.convert_to_numpy(segmenter.prior.token_logits(photos)),
 )
 """
 

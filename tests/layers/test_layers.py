@@ -31,7 +31,7 @@ def noise(*shape):
                 "hidden": 12,
                 "window": 3,
                 "shift": 1,
-                "drop_path": 0.5,
+                "drop_path": 0.1,
             },
             8,
         ),
