@@ -1,44 +1,15 @@
 """Draws label maps: the shapes that a tokenizer learns to write down.
 
 No photo and no annotated data set is involved. A map holds regions, each
-with its own id and a kind; what color a region gets is decided later, so
-that one map serves every palette.
+with an id of its own; colors play no part, so one map serves every palette.
 """
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-VOID = 255
+from gss_keras.data.label_noise import add_void, roughen, smooth_noise
+
 MAX_REGIONS = 250
-KINDS = (
-    "sky",
-    "ground",
-    "strip",
-    "building",
-    "patch",
-    "tree",
-    "vehicle",
-    "person",
-    "cyclist",
-    "sign",
-    "fence",
-    "pole",
-    "wire",
-)
-
-
-class LabelMap:
-    """A drawn map of regions.
-
-    Attributes:
-        regions: uint8 `(height, width)`. Id of the region at each pixel, in
-            `[0, 250)`; 255 where nothing is known.
-        kinds: uint8 `(256,)`. Index into `KINDS` for each id.
-    """
-
-    def __init__(self, regions, kinds):
-        self.regions = regions
-        self.kinds = kinds
 
 
 def draw_label_map(seed, height=256, width=256):
@@ -50,11 +21,12 @@ def draw_label_map(seed, height=256, width=256):
         width: int. Pixels.
 
     Returns:
-        A `LabelMap`.
+        uint8 `(height, width)`. Id of the region at each pixel, in
+        `[0, 250)`; 255 where nothing is known.
 
     Example:
-    >>> drawn = draw_label_map(seed=1, height=64, width=96)
-    >>> drawn.regions.shape, str(drawn.regions.dtype)
+    >>> regions = draw_label_map(seed=1, height=64, width=96)
+    >>> regions.shape, str(regions.dtype)
     ((64, 96), 'uint8')
     """
     rng = np.random.default_rng(seed)
@@ -79,27 +51,7 @@ def draw_label_map(seed, height=256, width=256):
         for _ in range(round(most * rng.uniform() ** 1.5)):
             draw_kind(canvas)
     regions = np.array(canvas.image)
-    regions = _roughen(regions, rng)
-    regions = _add_void(regions, rng)
-    kinds = np.zeros(256, np.uint8)
-    kinds[: len(canvas.kinds)] = canvas.kinds
-    return LabelMap(regions, kinds)
-
-
-def smooth_noise(rng, height, width, cell):
-    """Return float32 `(height, width)` noise of unit variance, in waves.
-
-    Args:
-        rng: `numpy.random.Generator`.
-        height: int. Pixels.
-        width: int. Pixels.
-        cell: float. Size of a wave in pixels.
-    """
-    rows = max(2, round(height / cell) + 1)
-    columns = max(2, round(width / cell) + 1)
-    grid = Image.fromarray(rng.normal(size=(rows, columns)).astype("float32"))
-    noise = np.asarray(grid.resize((width, height), Image.BICUBIC))
-    return noise / (noise.std() + 1e-6)
+    return add_void(roughen(regions, rng), rng)
 
 
 class _Canvas:
@@ -111,13 +63,13 @@ class _Canvas:
         self.width = width
         self.image = Image.new("L", (width, height))
         self.pen = ImageDraw.Draw(self.image)
-        self.kinds = []
+        self._count = 0
 
-    def new_region(self, kind):
+    def new_region(self):
         """Return a fresh id; the last one again once all are taken."""
-        if len(self.kinds) < MAX_REGIONS:
-            self.kinds.append(KINDS.index(kind))
-        return len(self.kinds) - 1
+        region = min(self._count, MAX_REGIONS - 1)
+        self._count += 1
+        return region
 
     def place(self):
         """Return a random point, as x and y."""
@@ -148,14 +100,12 @@ def _draw_street(canvas):
     rng, width, height = canvas.rng, canvas.width, canvas.height
     horizon = rng.uniform(0.2, 0.7) * height
     vanishing = rng.uniform(0.2, 0.8) * width
-    canvas.paste(np.ones((height, width), bool), canvas.new_region("sky"))
-    canvas.pen.rectangle(
-        (0, horizon, width, height), fill=canvas.new_region("ground")
-    )
+    canvas.paste(np.ones((height, width), bool), canvas.new_region())
+    canvas.pen.rectangle((0, horizon, width, height), fill=canvas.new_region())
     for side in (-1, 1):
         edges = np.sort(rng.uniform(0.1, 1.5, rng.integers(1, 5)))[::-1]
         for edge in edges:
-            strip = canvas.new_region("strip")
+            strip = canvas.new_region()
             outer = vanishing + side * 4 * width
             inner = vanishing + side * edge * width
             canvas.polygon(
@@ -178,7 +128,7 @@ def _draw_building(canvas, vanishing, horizon, side):
         (vanishing + side * far * width, horizon + foot * near * right),
         (vanishing + side * far * width, horizon - tall * near * right),
     ]
-    canvas.polygon(points, canvas.new_region("building"))
+    canvas.polygon(points, canvas.new_region())
 
 
 def _draw_cells(canvas):
@@ -193,7 +143,7 @@ def _draw_cells(canvas):
     best = np.full((height, width), np.inf, "float32")
     for y, x in points:
         distance = (rows - y) ** 2 + stretch * (columns - x) ** 2
-        region = canvas.new_region("patch")
+        region = canvas.new_region()
         canvas.paste(distance < best, region)
         best = np.minimum(best, distance)
 
@@ -202,20 +152,20 @@ def _draw_noise(canvas):
     """Cut smooth noise into levels, like contour lines."""
     rng, width, height = canvas.rng, canvas.width, canvas.height
     noise = smooth_noise(rng, height, width, canvas.size(20, 120))
-    canvas.paste(np.ones((height, width), bool), canvas.new_region("patch"))
+    canvas.paste(np.ones((height, width), bool), canvas.new_region())
     for level in np.sort(rng.normal(size=rng.integers(1, 6))):
-        canvas.paste(noise > level, canvas.new_region("patch"))
+        canvas.paste(noise > level, canvas.new_region())
 
 
 def _draw_boards(canvas):
     """Lay tilted rectangles of all sizes over one another."""
     rng, width, height = canvas.rng, canvas.width, canvas.height
-    canvas.paste(np.ones((height, width), bool), canvas.new_region("patch"))
+    canvas.paste(np.ones((height, width), bool), canvas.new_region())
     for _ in range(rng.integers(5, 40)):
         x, y = canvas.place()
         half = canvas.size(4, width / 2), canvas.size(4, height / 2)
         angle = rng.choice([0.0, rng.normal(0, 0.1), rng.uniform(0, 3.14)])
-        _draw_box(canvas, x, y, *half, angle, canvas.new_region("patch"))
+        _draw_box(canvas, x, y, *half, angle, canvas.new_region())
 
 
 def _draw_box(canvas, x, y, half_width, half_height, angle, region):
@@ -239,9 +189,9 @@ def _draw_tree(canvas):
         half = max(1, 0.05 * radius)
         canvas.pen.rectangle(
             (x - half, y, x + half, y + 2 * radius),
-            fill=canvas.new_region("pole"),
+            fill=canvas.new_region(),
         )
-    canvas.paste(distance + torn < radius, canvas.new_region("tree"))
+    canvas.paste(distance + torn < radius, canvas.new_region())
 
 
 def _draw_vehicle(canvas):
@@ -250,7 +200,7 @@ def _draw_vehicle(canvas):
     x, y = canvas.place()
     half = canvas.size(4, 50)
     tall = half * rng.uniform(0.4, 1.2)
-    region = canvas.new_region("vehicle")
+    region = canvas.new_region()
     round_corner = 0.3 * tall
     canvas.pen.rounded_rectangle(
         (x - half, y - tall, x + half, y + tall), round_corner, fill=region
@@ -297,7 +247,7 @@ def _draw_person(canvas):
     """Draw one person or a few side by side."""
     x, y = canvas.place()
     tall = canvas.size(8, 90)
-    _draw_body(canvas, x, y, tall, canvas.new_region("person"))
+    _draw_body(canvas, x, y, tall, canvas.new_region())
 
 
 def _draw_cyclist(canvas):
@@ -305,7 +255,7 @@ def _draw_cyclist(canvas):
     rng = canvas.rng
     x, y = canvas.place()
     tall = canvas.size(10, 90)
-    region = canvas.new_region("cyclist")
+    region = canvas.new_region()
     _draw_body(canvas, x, y, tall, region)
     wheel = rng.uniform(0.15, 0.25) * tall
     narrow = wheel * rng.choice([0.2, rng.uniform(0.2, 1), 1])
@@ -332,7 +282,7 @@ def _draw_sign(canvas):
     tall = half * canvas.size(0.5, 2)
     if rng.uniform() < 0.5:
         _pole_at(canvas, x + rng.choice([0, half]), y, y + canvas.size(20, 150))
-    region = canvas.new_region("sign")
+    region = canvas.new_region()
     box = (x - half, y - tall, x + half, y + tall)
     shape = rng.integers(3)
     if shape == 0:
@@ -356,7 +306,7 @@ def _draw_pole(canvas):
 
 def _pole_at(canvas, x, top, foot):
     rng = canvas.rng
-    region = canvas.new_region("pole")
+    region = canvas.new_region()
     thick = int(
         rng.choice([1, 2, 3, 4, 5, 7], p=[0.1, 0.3, 0.3, 0.15, 0.1, 0.05])
     )
@@ -374,7 +324,7 @@ def _draw_wire(canvas):
     points = start + (end - start) * steps + sag * 4 * steps * (1 - steps)
     canvas.pen.line(
         [tuple(p) for p in points],
-        fill=canvas.new_region("wire"),
+        fill=canvas.new_region(),
         width=int(rng.integers(1, 5)),
     )
 
@@ -384,7 +334,7 @@ def _draw_fence(canvas):
     rng = canvas.rng
     x, y = canvas.place()
     long, tall = canvas.size(20, 200), canvas.size(6, 60)
-    region = canvas.new_region("fence")
+    region = canvas.new_region()
     slope = rng.normal(0, 0.2)
     thick = int(rng.integers(1, 5))
     gap = thick + canvas.size(3, 16)
@@ -415,40 +365,4 @@ def _draw_patch(canvas):
     angles = np.linspace(0, 2 * np.pi, rng.integers(5, 14), endpoint=False)
     reach = radius * rng.uniform(0.4, 1.3, len(angles))
     points = np.stack([x + reach * np.cos(angles), y + reach * np.sin(angles)])
-    canvas.polygon(points.T, canvas.new_region("patch"))
-
-
-def _roughen(regions, rng):
-    """Move outlines by waves and by single pixels, as a hand would."""
-    height, width = regions.shape
-    rows, columns = np.mgrid[:height, :width].astype("float32")
-    for cell in (24, 6):
-        strength = 1.5 * rng.uniform() ** 2
-        rows += strength * smooth_noise(rng, height, width, cell)
-        columns += strength * smooth_noise(rng, height, width, cell)
-    is_torn = smooth_noise(rng, height, width, 40) > rng.uniform(0.3, 2.5)
-    jitter = rng.normal(0, rng.uniform(0.3, 1.2), (2, height, width))
-    steady = rng.uniform(0.0, 0.25)
-    rows += jitter[0] * np.where(is_torn, 1, steady)
-    columns += jitter[1] * np.where(is_torn, 1, steady)
-    rows = np.clip(np.rint(rows), 0, height - 1).astype(int)
-    columns = np.clip(np.rint(columns), 0, width - 1).astype(int)
-    return regions[rows, columns]
-
-
-def _add_void(regions, rng):
-    """Leave hairlines between regions, spots and patches without a label."""
-    height, width = regions.shape
-    if rng.uniform() < 0.5:
-        is_edge = np.zeros((height, width), bool)
-        is_edge[:, 1:] = regions[:, 1:] != regions[:, :-1]
-        is_edge[1:] |= regions[1:] != regions[:-1]
-        is_open = smooth_noise(rng, height, width, 30) > rng.uniform(0.5, 2)
-        regions = np.where(is_edge & is_open, VOID, regions)
-    if rng.uniform() < 0.5:
-        is_spot = rng.uniform(size=(height, width)) < 10 ** rng.uniform(-5, -3)
-        regions = np.where(is_spot, VOID, regions)
-    if rng.uniform() < 0.4:
-        noise = smooth_noise(rng, height, width, rng.uniform(5, 40))
-        regions = np.where(noise > rng.uniform(2, 3), VOID, regions)
-    return regions.astype("uint8")
+    canvas.polygon(points.T, canvas.new_region())

@@ -1,0 +1,74 @@
+"""Roughens drawn label maps, the way annotators' hands and tools do."""
+
+import numpy as np
+from PIL import Image
+
+VOID = 255
+
+
+def smooth_noise(rng, height, width, cell):
+    """Return float32 `(height, width)` noise of unit variance, in waves.
+
+    Args:
+        rng: `numpy.random.Generator`.
+        height: int. Pixels.
+        width: int. Pixels.
+        cell: float. Size of a wave in pixels.
+    """
+    rows = max(2, round(height / cell) + 1)
+    columns = max(2, round(width / cell) + 1)
+    grid = Image.fromarray(rng.normal(size=(rows, columns)).astype("float32"))
+    noise = np.asarray(grid.resize((width, height), Image.BICUBIC))
+    return noise / (noise.std() + 1e-6)
+
+
+def roughen(regions, rng):
+    """Move outlines by waves and by single pixels, as a hand would.
+
+    Args:
+        regions: uint8 `(height, width)`. Ids of regions.
+        rng: `numpy.random.Generator`.
+
+    Returns:
+        uint8 `(height, width)`.
+    """
+    height, width = regions.shape
+    rows, columns = np.mgrid[:height, :width].astype("float32")
+    for cell in (24, 6):
+        strength = 1.5 * rng.uniform() ** 2
+        rows += strength * smooth_noise(rng, height, width, cell)
+        columns += strength * smooth_noise(rng, height, width, cell)
+    is_torn = smooth_noise(rng, height, width, 40) > rng.uniform(0.3, 2.5)
+    jitter = rng.normal(0, rng.uniform(0.3, 1.2), (2, height, width))
+    steady = rng.uniform(0.0, 0.25)
+    rows += jitter[0] * np.where(is_torn, 1, steady)
+    columns += jitter[1] * np.where(is_torn, 1, steady)
+    rows = np.clip(np.rint(rows), 0, height - 1).astype(int)
+    columns = np.clip(np.rint(columns), 0, width - 1).astype(int)
+    return regions[rows, columns]
+
+
+def add_void(regions, rng):
+    """Leave hairlines between regions, spots and patches without a label.
+
+    Args:
+        regions: uint8 `(height, width)`. Ids of regions.
+        rng: `numpy.random.Generator`.
+
+    Returns:
+        uint8 `(height, width)`, 255 where there is no label.
+    """
+    height, width = regions.shape
+    if rng.uniform() < 0.5:
+        is_edge = np.zeros((height, width), bool)
+        is_edge[:, 1:] = regions[:, 1:] != regions[:, :-1]
+        is_edge[1:] |= regions[1:] != regions[:-1]
+        is_open = smooth_noise(rng, height, width, 30) > rng.uniform(0.5, 2)
+        regions = np.where(is_edge & is_open, VOID, regions)
+    if rng.uniform() < 0.5:
+        is_spot = rng.uniform(size=(height, width)) < 10 ** rng.uniform(-5, -3)
+        regions = np.where(is_spot, VOID, regions)
+    if rng.uniform() < 0.4:
+        noise = smooth_noise(rng, height, width, rng.uniform(5, 40))
+        regions = np.where(noise > rng.uniform(2, 3), VOID, regions)
+    return regions.astype("uint8")
