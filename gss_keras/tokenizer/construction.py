@@ -139,7 +139,7 @@ def _encoder_weights(codes):
         comparisons.offsets[token] -= OUTLINE_COST
         _compare_copies(comparisons, token, shape)
     first = num_colors + num_outlines
-    for number, shape in enumerate(codes.strokes):
+    for shape in codes.strokes:
         tokens = np.arange(len(codes.stroke_colors)) + first
         first += len(tokens)
         comparisons.offsets[tokens] -= STROKE_COST
@@ -183,22 +183,54 @@ def _write_decoder(tokenizer, codes):
     kernel.reshape(84, -1, 3)[3 + gates, gates] = GATE
     kernel = kernel.reshape(1, 1, 84, -1)
     block.shortcut.set_weights([kernel, np.full(kernel.shape[-1], -GATE)])
-    for convolution in block.convolutions[:3]:
-        shape = convolution.kernel.shape
-        kernel = np.zeros(shape, "float32")
-        middle = shape[0] // 2
-        kernel[middle, middle, range(3), range(3)] = 1
-        convolution.set_weights([kernel, np.zeros(shape[-1])])
-    kernel = np.zeros((3, 3, block.filters // 4, OWN + 1, PIXELS, 3))
-    for source, (row, column) in enumerate((*NEIGHBORS, (0, 0))):
-        for color in range(3):
-            kernel[1 + row, 1 + column, color, source, :, color] = 1
-    kernel = kernel.reshape(3, 3, block.filters // 4, -1)
-    block.convolutions[3].set_weights([kernel, np.zeros(block.filters)])
+    for convolution, weights in zip(
+        block.convolutions, _copying_weights(block.filters), strict=True
+    ):
+        convolution.set_weights(weights)
     kernel = np.eye(3 * PIXELS, dtype="float32")[None].repeat(OWN + 1, 0)
     kernel = kernel.reshape(1, 1, -1, 3 * PIXELS)
     bias = np.full(3 * PIXELS, -COLOR_SHIFT, "float32")
     tokenizer.decoder.get_layer("output").set_weights([kernel, bias])
+
+
+def _copying_weights(filters):
+    """Return kernel and bias of the four convolutions that move colors.
+
+    A neighbor may itself be an outline, without a color to copy. So each
+    square first finds out the color of its center, which may be a copy too,
+    even of a copy; then pixels copy these.
+    """
+    hidden = filters // 4
+    sources = (*NEIGHBORS, (0, 0))
+    # Channels: own color; gate of the center from each source; color of the
+    # center from each source, zero where that gate is closed.
+    own, gates, copies = 0, 3, 3 + len(sources)
+    first = np.zeros((1, 1, 84, hidden), "float32")
+    second, third = np.zeros((2, 3, 3, hidden, hidden), "float32")
+    fourth = np.zeros((3, 3, hidden, OWN + 1, PIXELS, 3), "float32")
+    bias = np.zeros(hidden, "float32")
+    colors = np.arange(3)
+    first[0, 0, own + colors, own + colors] = 1
+    second[1, 1, own + colors, own + colors] = 1
+    third[1, 1, own + colors, own + colors] = 1
+    for source, (row, column) in enumerate(sources):
+        place = 1 + row, 1 + column
+        center, copied = gates + source, copies + 3 * source + colors
+        first[0, 0, 3 + PIXELS * source + CENTER, center] = 1
+        second[1, 1, center, center] = 1
+        second[*place, own + colors, copied] = 1
+        second[1, 1, center, copied] = third[1, 1, center, copied] = GATE
+        bias[copied] = -GATE
+        for other in range(len(sources)):
+            found = copies + 3 * other + colors
+            third[*place, found, copied] = 1
+            if source != OWN:
+                fourth[*place, found, source, :, colors] = 1
+    fourth[1, 1, own + colors, OWN, :, colors] = 1
+    none = np.zeros(hidden, "float32")
+    fourth = fourth.reshape(3, 3, hidden, filters)
+    last = np.zeros(filters, "float32")
+    return [first, none], [second, bias], [third, bias], [fourth, last]
 
 
 def _lookup_rows(codes):

@@ -84,7 +84,7 @@ def test_same_as_dall_e_package():
     sizes = {"n_hid": 32, "vocab_size": 40}
     encoder = encoder_module.Encoder(
         **sizes, device="cpu", use_mixed_precision=False
-    )  # noqa: E501
+    )
     decoder = decoder_module.Decoder(
         **sizes, n_init=8, use_mixed_precision=False
     )
@@ -149,7 +149,7 @@ def test_stride_follows_groups(groups):
 
 
 def test_saved_model_predicts_the_same(tmp_path):
-    sizes = SMALL | {"width_multipliers": (1, 3, 4), "output_channels": 3}
+    sizes = SMALL | {"width_multipliers": [1, 3, 4], "output_channels": 3}
     tokenizer = DiscreteVAE(**sizes, input_kernel=3, residual_gain=0.5)
     maskige = np.random.default_rng(0).uniform(size=(1, 8, 12, 3))
     expected = tokenizer.predict(maskige, verbose=0)
