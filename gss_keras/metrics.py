@@ -32,9 +32,7 @@ class SegmentationScores(keras.metrics.Metric):
         50.0
     """
 
-    def __init__(
-        self, num_classes, ignore_label=255, name="scores", **kwargs
-    ):
+    def __init__(self, num_classes, ignore_label=255, name="scores", **kwargs):
         super().__init__(name=name, **kwargs)
         self.num_classes = num_classes
         self.ignore_label = ignore_label

@@ -158,9 +158,7 @@ class GenerativeSegmenter(PresetMixin, Stage):
         if isinstance(x, list | tuple) and all(
             np.ndim(photo) == 3 for photo in x
         ):
-            return [
-                self._predict_with(predict, photo, **kwargs) for photo in x
-            ]
+            return [self._predict_with(predict, photo, **kwargs) for photo in x]
         if not isinstance(x, np.ndarray):
             return predict(x, **kwargs)
         if check_photos(x).ndim == 3:

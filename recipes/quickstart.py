@@ -18,7 +18,7 @@ import numpy as np
 import tyro
 
 import gss_keras
-from gss_keras import data
+from gss_keras import data, training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Settings:
     train_scenes: int = 320
     unseen_scenes: int = 40
     epochs: int = 4
+    crop: tuple[int, int] = (96, 144)
     batch_size: int = 8
     learning_rate: float = 2e-3
     seed: int = 0
@@ -48,7 +49,9 @@ def main(settings):
 
     print("Drawing streets ...")
     train, unseen = (
-        data.streets.draw(output / "scenes" / split, count, seed=seed)
+        data.streets.draw(
+            output / "scenes" / split, count, seed=seed, workers=2
+        )
         for split, count, seed in [
             ("train", settings.train_scenes, settings.seed),
             ("unseen", settings.unseen_scenes, settings.seed + 1),
@@ -71,20 +74,17 @@ def main(settings):
         ),
         posterior=posterior,
         level_channels=64,
-        channels=128,
-        heads=4,
-        projection=256,
+        channels=64,
+        heads=2,
+        projection=128,
     )
     size, count = settings.batch_size, settings.train_scenes
     steps = settings.epochs * -(-count // size)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, steps, warmup_target=settings.learning_rate,
-        warmup_steps=steps // 10,
-    )  # fmt: skip
-    prior.compile(keras.optimizers.AdamW(schedule, weight_decay=0.01))
+    prior.compile(training.adamw(settings.learning_rate, steps, steps // 10))
     prior.fit(
         data.batches(
-            train, size, data.Augmentation(crop=photos.shape[1:3]),
+            train, size,
+            data.Augmentation(settings.crop, (0.75, 1.5), balance=0.3),
             seed=settings.seed, shuffle=True,
         ),
         epochs=settings.epochs,
@@ -104,7 +104,9 @@ def main(settings):
 
     print(f"Reconstruction mIoU, the ceiling: {ceiling['mIoU']:.1f}")
     print(f"mIoU on {len(photos)} unseen scenes:   {scores['mIoU']:.1f}")
-    for name, iou in zip(train.classes, segmenter.scores.class_iou()):
+    for name, iou in zip(
+        train.classes, segmenter.scores.class_iou(), strict=True
+    ):
         print(f"  {name:<12}{iou:5.1f}")
     print(f"Picture: {output / 'segmentation.png'}")
     return scores | {"ceiling": ceiling["mIoU"], "picture": np.shape(picture)}

@@ -1,10 +1,10 @@
-"""Train a generative segmenter on CamVid's real street photos.
+r"""Train a generative segmenter on CamVid's real street photos.
 
 The data is CamVid in the layout of the SegNet tutorial: folders `train`,
 `trainannot`, `val` and `valannot`. A run that was interrupted goes on where
 it stopped when the same command is given again.
 
-    KERAS_BACKEND=tensorflow python recipes/train_camvid.py \\
+    KERAS_BACKEND=tensorflow python recipes/train_camvid.py \
         --data-dir CamVid --fast
 
 Expected mIoU on val (11 classes, 360 x 480, single scale): see README. With
@@ -109,7 +109,9 @@ def main(settings):
     )
     gss_keras.visualize.save(picture, output / "segmentation.png")
     print(f"ceiling {ceiling['mIoU']:.2f}, mIoU {scores['mIoU']:.2f}")
-    for name, iou in zip(train.classes, segmenter.scores.class_iou()):
+    for name, iou in zip(
+        train.classes, segmenter.scores.class_iou(), strict=True
+    ):
         print(f"  {name:<12}{iou:5.1f}")
     return scores | {"ceiling": ceiling["mIoU"]}
 

@@ -89,8 +89,10 @@ def test_fit_leaves_the_tokenizer_as_it_is():
     posterior = tiny_posterior()
     before = posterior.get_weights()
     posterior.compile("adam")
-    with pytest.warns(UserWarning) if keras.backend.backend() != "jax" else (
-        _nothing()
+    with (
+        pytest.warns(UserWarning)
+        if keras.backend.backend() != "jax"
+        else (_nothing())
     ):
         posterior.fit(tiny_data()[1], verbose=0)
     for old, new in zip(before, posterior.get_weights(), strict=True):
@@ -104,9 +106,7 @@ def test_a_learned_inverse_trains_alone():
     posterior.compile(keras.optimizers.Adam(0.1))
     history = posterior.fit(tiny_data()[1], epochs=8, verbose=0)
     assert history.history["loss"][-1] < history.history["loss"][0]
-    for old, new in zip(
-        frozen, posterior.tokenizer.get_weights(), strict=True
-    ):
+    for old, new in zip(frozen, posterior.tokenizer.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
 

@@ -36,9 +36,7 @@ def test_masks_are_the_best_classes_of_the_logits(segmenter):
     photos = tiny_data()[0]
     logits = segmenter.predict_logits(photos)
     assert logits.shape == (*photos.shape[:3], 5)
-    np.testing.assert_array_equal(
-        logits.argmax(-1), segmenter.predict(photos)
-    )
+    np.testing.assert_array_equal(logits.argmax(-1), segmenter.predict(photos))
 
 
 def test_maskiges_decode_to_the_masks(segmenter):

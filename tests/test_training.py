@@ -46,5 +46,7 @@ def test_norms_and_biases_do_not_decay():
     # target equals the output, so that nothing else moves at all.
     model.fit(np.zeros((1, 4)), np.ones((1, 2)), verbose=0)
     for weight in model.weights:
-        moved = np.any(keras.ops.convert_to_numpy(weight) != before[weight.path])
+        moved = np.any(
+            keras.ops.convert_to_numpy(weight) != before[weight.path]
+        )
         assert moved == ("kernel" in weight.path), weight.path

@@ -8,6 +8,7 @@ import weakref
 import keras
 
 from gss_keras.data.sources import stack
+from gss_keras.layers.backend import keep_freed_memory
 
 
 class Batches(keras.utils.PyDataset):
@@ -92,6 +93,7 @@ class Batches(keras.utils.PyDataset):
                 "`index` must be at least 0 and below the number of batches, "
                 f"{self.num_batches}. Received: index={index}"
             )
+        keep_freed_memory()
         start = index * self.batch_size
         stop = start + self.batch_size
         if not self._repeat:

@@ -1,5 +1,9 @@
 """The few operations that a backend must be asked for by name."""
 
+import ctypes
+import functools
+import sys
+
 import keras
 from keras import ops
 
@@ -55,3 +59,24 @@ def argmax(logits):
 
         return tf.argmax(logits, axis=-1, output_type=tf.int32)
     return ops.cast(ops.argmax(logits, axis=-1), "int32")
+
+
+@functools.cache
+def keep_freed_memory():
+    """Let the C library keep freed memory for the next training step.
+
+    As soon as TensorFlow reads batches from Python, it tells glibc to give
+    every freed block above 128 kB back to the system at once, and each step
+    asks for it again, page by page: on two CPU cores this doubled the time of
+    a step. Call this after the first batch was asked for; it undoes that.
+    Without TensorFlow or glibc, nothing happens.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if hasattr(library, "mallopt"):
+        # From glibc's malloc.h: the number of blocks mapped one by one, and
+        # how much free memory at the end of the heap is kept.
+        max_mapped, trim_threshold = -4, -1
+        library.mallopt(max_mapped, 0)
+        library.mallopt(trim_threshold, 2**31 - 1)

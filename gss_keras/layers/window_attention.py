@@ -116,12 +116,13 @@ class WindowAttention(keras.layers.Layer):
     def _attend(self, windows, height, width):
         count, positions = ops.shape(windows)[1], self.window**2
         per_head = self.channels // self.heads
-        mixed = self.query_key_value(windows)
-        mixed = ops.reshape(
-            mixed, (-1, count, positions, 3, self.heads, per_head)
+        query, key, value = (
+            ops.transpose(
+                ops.reshape(part, (-1, count, positions, self.heads, per_head)),
+                (0, 1, 3, 2, 4),
+            )
+            for part in ops.split(self.query_key_value(windows), 3, axis=-1)
         )
-        mixed = ops.transpose(mixed, (3, 0, 1, 4, 2, 5))
-        query, key, value = mixed[0], mixed[1], mixed[2]
         scores = ops.matmul(
             query * per_head**-0.5, ops.transpose(key, (0, 1, 2, 4, 3))
         )

@@ -102,9 +102,7 @@ def test_vocabulary_gives_the_best_token_and_its_surprise():
     np.testing.assert_allclose(
         ops.convert_to_numpy(surprise), expected[..., 0], rtol=1e-5
     )
-    np.testing.assert_array_equal(
-        ops.convert_to_numpy(best), logits.argmax(-1)
-    )
+    np.testing.assert_array_equal(ops.convert_to_numpy(best), logits.argmax(-1))
 
 
 @pytest.mark.parametrize("size", [(6, 10), (3, 5), (7, 4)])

@@ -1,0 +1,65 @@
+"""Every recipe runs, shrunk, as a user would start it."""
+
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gss_keras.data import streets
+
+RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
+
+
+def run(recipe, *arguments):
+    return subprocess.run(
+        [sys.executable, RECIPES / recipe, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_quickstart(tmp_path):
+    done = run("quickstart.py", "--debug", "--output", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "Reconstruction mIoU" in done.stdout
+    picture = np.asarray(Image.open(tmp_path / "out" / "segmentation.png"))
+    assert picture.shape[2] == 3 and picture.std() > 10
+
+
+@pytest.fixture
+def camvid(tmp_path):
+    """CamVid's layout, filled with drawn scenes of nine of its classes."""
+    for split in ("train", "val"):
+        drawn = streets.draw(tmp_path / f"drawn_{split}", 4, seed=len(split))
+        (tmp_path / "camvid" / split).mkdir(parents=True)
+        (tmp_path / "camvid" / f"{split}annot").mkdir()
+        for name, record in zip(drawn.names, drawn, strict=True):
+            for folder, picture in [
+                (split, record["photo"]),
+                (f"{split}annot", record["mask"].astype("uint8")),
+            ]:
+                path = tmp_path / "camvid" / folder / f"{name}.png"
+                Image.fromarray(picture).save(path)
+    return tmp_path / "camvid"
+
+
+def test_train_camvid(camvid, tmp_path):
+    done = run(
+        "train_camvid.py",
+        *("--data-dir", camvid, "--debug", "--output", tmp_path / "out"),
+    )
+    assert done.returncode == 0, done.stderr
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"preset", "curve.csv", "segmentation.png"} <= names
+    header = (tmp_path / "out" / "curve.csv").read_text().splitlines()[0]
+    assert "val_mIoU" in header
+
+
+def test_a_missing_data_set_is_named(tmp_path):
+    done = run("train_camvid.py", "--data-dir", tmp_path, "--debug")
+    assert done.returncode != 0
+    assert "`data_dir` must hold CamVid" in done.stderr
