@@ -4,6 +4,7 @@
 PYTHON ?= python3
 BACKEND ?= tensorflow
 CONSTRAINTS ?= constraints.txt
+WORKERS ?= 2
 
 .PHONY: quickstart test test-backend lint clean
 
@@ -16,7 +17,8 @@ test: .venv/dev lint
 	$(MAKE) test-backend BACKEND=torch
 
 test-backend: .venv/dev
-	KERAS_BACKEND=$(BACKEND) .venv/bin/python -m pytest -q
+	OMP_NUM_THREADS=1 KERAS_BACKEND=$(BACKEND) \
+		.venv/bin/python -m pytest -q -n $(WORKERS)
 
 lint: .venv/dev
 	.venv/bin/ruff check .

@@ -30,7 +30,7 @@ class Settings:
     train_scenes: int = 320
     unseen_scenes: int = 40
     epochs: int = 4
-    crop: tuple[int, int] = (96, 144)
+    crop: tuple[int, int] = (128, 192)
     batch_size: int = 8
     learning_rate: float = 2e-3
     seed: int = 0
@@ -74,9 +74,9 @@ def main(settings):
         ),
         posterior=posterior,
         level_channels=64,
-        channels=64,
-        heads=2,
-        projection=128,
+        channels=128,
+        heads=4,
+        projection=256,
     )
     size, count = settings.batch_size, settings.train_scenes
     steps = settings.epochs * -(-count // size)

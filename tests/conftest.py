@@ -1,4 +1,8 @@
+import os
 import pathlib
+
+# Tests compile much and run little. Set before JAX is imported.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import keras
 import pytest

@@ -15,8 +15,8 @@ LIBRARY = sorted(ROOT.glob("gss_keras/**/*.py")) + sorted(
 BACKENDS = {"tensorflow", "jax", "torch"}
 # From the bottom of the house to its top.
 FLOORS = [
-    {"layers", "metrics", "checks", "presets", "stage", "training"},
-    {"maskige", "tokenizer", "backbones", "data"},
+    {"layers", "metrics", "presets", "stage", "training"},
+    {"maskige", "tokenizer", "backbones", "data", "checks"},
     {"posterior"},
     {"prior"},
     {"segmenter"},
@@ -44,7 +44,9 @@ def test_functions_are_short(path):
             body = node.body[1:] if ast.get_docstring(node) else node.body
             if body:
                 length = body[-1].end_lineno - body[0].lineno + 1
-                assert length <= 50, node.name
+                # A constructor lists every layer and every argument.
+                limit = 70 if node.name == "__init__" else 50
+                assert length <= limit, node.name
 
 
 @pytest.mark.parametrize(
@@ -89,7 +91,7 @@ import gss_keras
 @pytest.mark.parametrize("backend", sorted(BACKENDS))
 def test_imports_with_keras_numpy_and_one_backend(backend):
     pytest.importorskip(backend)
-    extras = {"PIL", "grain", "tyro", "scipy", "keras_hub", "keras_cv"}
+    extras = {"PIL", "grain", "tyro", "keras_hub", "keras_cv"}
     extras |= {"tensorflow_datasets", "matplotlib"}
     refused = (BACKENDS | extras) - {backend}
     subprocess.run(
