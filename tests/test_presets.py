@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import h5py
+import keras
 import numpy as np
 import pytest
 from tiny import tiny_data, tiny_posterior, tiny_prior, tiny_tokenizer
@@ -122,7 +123,6 @@ def test_bundled_presets_load_by_name():
 
 _PREDICT = """
 import sys
-import keras
 import numpy as np
 import gss_keras
 segmenter = gss_keras.GenerativeSegmenter.from_preset(sys.argv[1])
@@ -130,7 +130,7 @@ photos = np.load(sys.argv[2])
 np.savez(
     sys.argv[3],
     masks=segmenter.predict(photos),
-    tokens=keras.ops.convert_to_numpy(segmenter.prior.token_logits(photos)),
+    features=segmenter.prior.predict(photos, verbose=0)["features"],
 )
 """
 
@@ -138,6 +138,8 @@ np.savez(
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
 def test_other_backends_give_the_same_masks(tmp_path, backend):
     pytest.importorskip(backend)
+    if backend == keras.backend.backend():
+        pytest.skip("reloading on the same backend is a test of its own")
     segmenter = gss_keras.GenerativeSegmenter(tiny_prior(tiny_posterior()))
     segmenter.save_to_preset(tmp_path / "preset")
     photos = tiny_data()[0]
@@ -155,11 +157,9 @@ def test_other_backends_give_the_same_masks(tmp_path, backend):
         check=True,
     )
     answer = np.load(tmp_path / "answer.npz")
-    import keras
-
-    logits = keras.ops.convert_to_numpy(segmenter.prior.token_logits(photos))
+    features = segmenter.prior.predict(photos, verbose=0)["features"]
     np.testing.assert_allclose(
-        answer["tokens"], logits, atol=1e-4 * logits.std(), rtol=0
+        answer["features"], features, atol=1e-4 * features.std(), rtol=0
     )
     agreement = np.mean(answer["masks"] == segmenter.predict(photos))
     assert agreement > 0.999
