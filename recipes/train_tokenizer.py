@@ -27,6 +27,31 @@ from gss_keras.tokenizer.shape_codes import (
 )
 
 
+CARD = """\
+# maskige
+
+A compact tokenizer for maskiges: stride 4, 512 tokens, 0.84 million
+parameters, stored in float16.
+
+```python
+import gss_keras
+
+tokenizer = gss_keras.DiscreteVAE.from_preset("maskige")
+```
+
+* **Good for**: palettes of up to 162 colors that lie well apart, such as
+  `gss_keras.palettes.maximal_distance`. Colors closer than about 60 (of 255)
+  may become one.
+* **Made from**: label maps drawn by `gss_keras.data.label_maps`; no photo and
+  no annotated data set. Its shapes were counted, nothing was trained by
+  gradient.
+* **Measured**: 96.9 reconstruction mIoU on CamVid val (11 classes, worst class
+  84.4); see `benchmarks/tokenizer.md`.
+* **License**: Apache-2.0.
+* **Made by** `recipes/train_tokenizer.py`.
+"""
+
+
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """What to make.
@@ -67,7 +92,7 @@ def main(settings):
         stroke_colors=lattice_colors((4, 4, 4)),
     )
     tokenizer = build_tokenizer(codes)
-    tokenizer.save_to_preset(settings.folder, dtype="float16")
+    tokenizer.save_to_preset(settings.folder, card=CARD, dtype="float16")
 
     unseen = [draw_label_map((settings.seed, i), 256, 320) for i in range(4)]
     masks = np.stack(unseen).astype("int32")
