@@ -26,7 +26,6 @@ from gss_keras.tokenizer.shape_codes import (
     lattice_colors,
 )
 
-
 CARD = """\
 # maskige
 
