@@ -53,6 +53,7 @@ def main(settings):
         )
     keras.utils.set_random_seed(settings.seed)
     output = settings.output
+    output.mkdir(parents=True, exist_ok=True)
     train = data.CamVid(settings.data_dir, "train")
     photos, masks = data.load_all(data.CamVid(settings.data_dir, "val"))
 
@@ -93,6 +94,7 @@ def main(settings):
         steps_per_epoch=settings.steps // settings.rounds,
         validation_data=(photos, masks),
         validation_batch_size=4,
+        shuffle=False,  # the batches are
         callbacks=[
             keras.callbacks.BackupAndRestore(output / "checkpoint"),
             keras.callbacks.CSVLogger(output / "curve.csv", append=True),
