@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-IGNORE_LABEL = 255
+from gss_keras.maskige.mapping import IGNORE_LABEL
+
 _PHOTO_ENDINGS = (".png", ".jpg", ".jpeg")
 _MASK_ENDINGS = (".png",)
 
