@@ -1,5 +1,7 @@
 """What the three models have in common: each trains only a part of itself."""
 
+import contextlib
+
 import keras
 
 
@@ -25,11 +27,24 @@ class Stage(keras.Model):
 
     def fit(self, x=None, y=None, **kwargs):
         self.check_data(x, y)
+        self._build_optimizer()
         return super().fit(x, y, **kwargs)
 
     def evaluate(self, x=None, y=None, **kwargs):
         self.check_data(x, y)
         return super().evaluate(x, y, **kwargs)
+
+    def _build_optimizer(self):
+        """Make the optimizer's variables before the first step is traced.
+
+        Left to itself, TensorFlow makes them while it traces the step and
+        then traces it once more: 54 seconds instead of 27 until the first
+        step of a small prior is done.
+        """
+        if self.compiled and self.optimizer and not self.optimizer.built:
+            strategy = getattr(self, "distribute_strategy", None)
+            with strategy.scope() if strategy else contextlib.nullcontext():
+                self.optimizer.build(self.trainable_variables)
 
     @property
     def trainable_variables(self):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from gss_keras.layers.depthwise import DepthwiseConv2D
 from gss_keras.presets import PresetMixin
 
 STRIDES = (4, 8, 16, 32)
@@ -50,6 +51,8 @@ class EfficientNetLite(PresetMixin, keras.Model):
         depth: Positive float. Scales the blocks of all stages but the first
             and last. Lite0 to Lite4 have the pairs (1.0, 1.0), (1.0, 1.1),
             (1.1, 1.2), (1.2, 1.4) and (1.4, 1.8).
+        frozen_stride: 4, 8, 16, 32 or None. Every layer up to the map of that
+            stride is frozen, see `freeze_up_to`.
         dtype: Name or policy of the layers' types, None for the global one.
         trainable: Whether `fit` may change the weights and batch statistics.
         **kwargs: `name` of the model.
@@ -64,7 +67,8 @@ class EfficientNetLite(PresetMixin, keras.Model):
         output of the last block of that stride: linear, of any sign.
 
     Raises:
-        ValueError: If `width` or `depth` is not positive.
+        ValueError: If `width` or `depth` is not positive or `frozen_stride`
+            is none of the strides.
 
     Reference:
         Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional
@@ -79,7 +83,13 @@ class EfficientNetLite(PresetMixin, keras.Model):
     """
 
     def __init__(
-        self, width=1.0, depth=1.0, dtype=None, trainable=True, **kwargs
+        self,
+        width=1.0,
+        depth=1.0,
+        frozen_stride=None,
+        dtype=None,
+        trainable=True,
+        **kwargs,
     ):
         _check_positive("width", width)
         _check_positive("depth", depth)
@@ -107,6 +117,34 @@ class EfficientNetLite(PresetMixin, keras.Model):
         self._given_dtype = dtype
         self.width = width
         self.depth = depth
+        self.frozen_stride = None
+        if frozen_stride is not None:
+            self.freeze_up_to(frozen_stride)
+
+    def freeze_up_to(self, stride):
+        """Keep the early layers as they are, weights and batch statistics.
+
+        What an early layer sees, edges and colors, hardly depends on the
+        task, and its large maps make it the dearest to train. Call it before
+        the model that holds the backbone is compiled.
+
+        Args:
+            stride: 4, 8, 16 or 32. Everything up to the feature map of that
+                stride is frozen, everything after it is trainable.
+
+        Raises:
+            ValueError: If `stride` is none of the strides.
+        """
+        if stride not in STRIDES:
+            raise ValueError(
+                f"`stride` must be one of {STRIDES}. Received: stride={stride}"
+            )
+        last = self.output[stride]._keras_history.operation
+        is_early = True
+        for layer in self.layers:
+            layer.trainable = not is_early
+            is_early = is_early and layer is not last
+        self.frozen_stride = stride
 
     @property
     def channels(self):
@@ -118,6 +156,7 @@ class EfficientNetLite(PresetMixin, keras.Model):
         return {
             "width": self.width,
             "depth": self.depth,
+            "frozen_stride": self.frozen_stride,
             # None stays None: a preset follows the policy of its user.
             "dtype": self._given_dtype and self.dtype_policy.name,
             "name": self.name,
@@ -175,7 +214,7 @@ def _inverted_residual(x, kernel, stride, expansion, channels, name, dtype):
     inputs, width = x, x.shape[-1]
     if expansion != 1:
         x = _convolution(x, expansion * width, 1, f"{name}_expand", dtype=dtype)
-    x = layers.DepthwiseConv2D(
+    x = DepthwiseConv2D(
         kernel,
         strides=stride,
         padding="same",
