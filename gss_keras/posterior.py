@@ -56,6 +56,8 @@ class LatentPosterior(PresetMixin, Stage):
         `mask_scale=1` and trains at 2; here both are the same model.
     """
 
+    parts = ("tokenizer", "inverse")
+
     def __init__(
         self,
         palette,
@@ -73,6 +75,11 @@ class LatentPosterior(PresetMixin, Stage):
                 f"{tokenizer.stride}. Received: mask_scale={mask_scale}"
             )
         super().__init__(**kwargs)
+        self.config = {
+            "palette": palette.tolist(),
+            "mask_scale": mask_scale,
+            "ignore_color": tuple(ignore_color),
+        }
         self.mapping = MaskigeMapping(palette, ignore_color, name="mapping")
         self.tokenizer = tokenizer
         self.tokenizer.trainable = False
@@ -81,7 +88,6 @@ class LatentPosterior(PresetMixin, Stage):
         self.built = True
         self.palette = np.array(palette)
         self.mask_scale = mask_scale
-        self.ignore_color = tuple(ignore_color)
         self.num_classes = len(palette)
         self.scores = SegmentationScores(self.num_classes, IGNORE_LABEL)
 
@@ -195,25 +201,6 @@ class LatentPosterior(PresetMixin, Stage):
         del y
         if isinstance(x, np.ndarray):
             check_masks(x, self.num_classes)
-
-    def get_config(self):
-        serialize = keras.saving.serialize_keras_object
-        return {
-            "palette": self.palette.tolist(),
-            "tokenizer": serialize(self.tokenizer),
-            "inverse": serialize(self.inverse),
-            "mask_scale": self.mask_scale,
-            "ignore_color": self.ignore_color,
-            "name": self.name,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        deserialize = keras.saving.deserialize_keras_object
-        config = dict(config)
-        for part in ("tokenizer", "inverse"):
-            config[part] = deserialize(config[part])
-        return cls(**config)
 
 
 def masked_cross_entropy(masks, logits, num_classes):

@@ -30,8 +30,10 @@ class PresetMixin:
                 other folder that is not empty is refused.
             card: Text of the model card in Markdown. By default one is
                 written from the model's class and number of parameters.
-            dtype: "float16" to store float weights in half the space, at a
-                relative error of up to 0.0005. By default as they are.
+            dtype: "float16" to store kernels in half the space, at a relative
+                error of up to 0.0005. Vectors keep their type: variances of
+                batch norms can be too small for float16. By default all
+                weights are stored as they are.
 
         Raises:
             ValueError: If `folder` holds something else than a preset or
@@ -174,7 +176,7 @@ def _default_card(model):
 
 
 def _halve(path):
-    """Rewrite the float32 weights of an HDF5 file in float16."""
+    """Rewrite the float32 kernels of an HDF5 file in float16."""
     import h5py
 
     whole = path.with_suffix(".whole")
@@ -185,9 +187,9 @@ def _halve(path):
             if isinstance(item, h5py.Group):
                 copied = target.require_group(name)
             else:
-                is_float32 = item.dtype == "float32"
+                is_kernel = item.ndim > 1 and item.dtype == "float32"
                 copied = target.create_dataset(
-                    name, data=item[()], dtype="f2" if is_float32 else None
+                    name, data=item[()], dtype="f2" if is_kernel else None
                 )
             copied.attrs.update(item.attrs)
 

@@ -65,6 +65,8 @@ class LatentPrior(PresetMixin, Stage):
         section 3.3. The defaults are the paper's sizes.
     """
 
+    parts = ("backbone", "posterior")
+
     def __init__(
         self,
         backbone,
@@ -277,23 +279,6 @@ class LatentPrior(PresetMixin, Stage):
         """
         prior = super().from_preset(preset)
         return prior if posterior is None else prior.with_posterior(posterior)
-
-    def get_config(self):
-        serialize = keras.saving.serialize_keras_object
-        return {
-            "backbone": serialize(self.backbone),
-            "posterior": serialize(self.posterior),
-            **self.config,
-            "name": self.name,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        deserialize = keras.saving.deserialize_keras_object
-        config = dict(config)
-        for part in ("backbone", "posterior"):
-            config[part] = deserialize(config[part])
-        return cls(**config)
 
 
 def _level_shapes(backbone):

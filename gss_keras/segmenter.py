@@ -38,8 +38,11 @@ class GenerativeSegmenter(PresetMixin, Stage):
         Chen et al., "Generative Semantic Segmentation", CVPR 2023, figure 2.
     """
 
+    parts = ("prior",)
+
     def __init__(self, prior, **kwargs):
         super().__init__(**kwargs)
+        self.config = {}
         self.prior = prior
         self.built = True
         self.scores = SegmentationScores(prior.posterior.num_classes)
@@ -211,15 +214,6 @@ class GenerativeSegmenter(PresetMixin, Stage):
         if posterior is None:
             return segmenter
         return cls(segmenter.prior.with_posterior(posterior))
-
-    def get_config(self):
-        serialize = keras.saving.serialize_keras_object
-        return {"prior": serialize(self.prior), "name": self.name}
-
-    @classmethod
-    def from_config(cls, config):
-        prior = keras.saving.deserialize_keras_object(config["prior"])
-        return cls(prior, name=config["name"])
 
 
 class _Answer(keras.Model):

@@ -14,9 +14,12 @@ class Stage(keras.Model):
     decided by the stage that trains, not by flags on the shared parts, so
     that evaluating a segmenter in between does not freeze its prior.
 
-    A subclass names its part in `learned_layers()` and refuses malformed
-    arrays in `check_data()`.
+    A subclass names its part in `learned_layers()`, refuses malformed arrays
+    in `check_data()`, and keeps its constructor's arguments for `get_config`:
+    layers as attributes named in `parts`, all others in the dict `config`.
     """
+
+    parts = ()
 
     def learned_layers(self):
         """Return the layers whose weights `fit` may change."""
@@ -33,6 +36,21 @@ class Stage(keras.Model):
     def evaluate(self, x=None, y=None, **kwargs):
         self.check_data(x, y)
         return super().evaluate(x, y, **kwargs)
+
+    def get_config(self):
+        parts = {
+            part: keras.saving.serialize_keras_object(getattr(self, part))
+            for part in self.parts
+        }
+        return {**parts, **self.config, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config):
+        parts = {
+            part: keras.saving.deserialize_keras_object(config[part])
+            for part in cls.parts
+        }
+        return cls(**{**config, **parts})
 
     def _build_optimizer(self):
         """Make the optimizer's variables before the first step is traced.

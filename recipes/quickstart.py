@@ -29,10 +29,11 @@ class Settings:
     """Folder for the scenes, the trained segmenter and the picture."""
     train_scenes: int = 320
     unseen_scenes: int = 40
-    epochs: int = 4
+    epochs: int = 2
     crop: tuple[int, int] = (128, 192)
-    batch_size: int = 8
-    learning_rate: float = 2e-3
+    batch_size: int = 2
+    """Small, since so short a training needs steps more than large batches."""
+    learning_rate: float = 3e-3
     seed: int = 0
     debug: bool = False
     """Shrink everything to a few steps, to see that it runs."""
@@ -68,13 +69,16 @@ def main(settings):
     ceiling = posterior.evaluate(masks, batch_size=8, return_dict=True)
 
     print("Stage II: predict the tokens from the photo")
+    backbone = gss_keras.backbones.EfficientNetLite.from_preset(
+        "efficientnet_lite0"
+    )
+    backbone.freeze_up_to(stride=4)
     prior = gss_keras.LatentPrior(
-        backbone=gss_keras.backbones.EfficientNetLite.from_preset(
-            "efficientnet_lite0"
-        ),
-        posterior=posterior,
+        backbone,
+        posterior,
         level_channels=64,
         channels=128,
+        depth=1,
         heads=4,
         projection=256,
     )
@@ -89,7 +93,7 @@ def main(settings):
         ),
         epochs=settings.epochs,
         validation_data=(photos, masks),
-        validation_batch_size=size,
+        validation_batch_size=8,
     )  # fmt: skip
 
     print("Saving the segmenter and loading it back")

@@ -7,6 +7,7 @@ from keras import ops
 from tiny import tiny_data, tiny_posterior, tiny_tokenizer
 
 import gss_keras
+from gss_keras import data
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -59,6 +60,19 @@ def test_evaluate_reports_a_perfect_reconstruction():
     assert scores["mIoU"] == pytest.approx(100.0)
     assert scores["pixel_accuracy"] == pytest.approx(100.0)
     assert np.isnan(posterior.scores.class_iou()).sum() == 0
+
+
+def test_evaluate_reads_batches_of_masks():
+    source = data.streets.Streets(count=3, seed=0, size=(16, 24))
+    _, masks = data.load_all(source)
+    posterior = tiny_posterior(source.num_classes)
+    posterior.compile()
+    expected, received = (
+        posterior.evaluate(x, verbose=0, return_dict=True)
+        for x in (masks, data.batches(source, 2, masks_only=True))
+    )
+    for name in ("mIoU", "mAcc", "pixel_accuracy"):
+        assert received[name] == pytest.approx(expected[name])
 
 
 def test_default_scale_places_tokens_at_a_quarter():

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-VOID = 255
+from gss_keras.maskige import IGNORE_LABEL
 
 
 def smooth_noise(rng, height, width, cell):
@@ -64,11 +64,11 @@ def add_void(regions, rng):
         is_edge[:, 1:] = regions[:, 1:] != regions[:, :-1]
         is_edge[1:] |= regions[1:] != regions[:-1]
         is_open = smooth_noise(rng, height, width, 30) > rng.uniform(0.5, 2)
-        regions = np.where(is_edge & is_open, VOID, regions)
+        regions = np.where(is_edge & is_open, IGNORE_LABEL, regions)
     if rng.uniform() < 0.5:
         is_spot = rng.uniform(size=(height, width)) < 10 ** rng.uniform(-5, -3)
-        regions = np.where(is_spot, VOID, regions)
+        regions = np.where(is_spot, IGNORE_LABEL, regions)
     if rng.uniform() < 0.4:
         noise = smooth_noise(rng, height, width, rng.uniform(5, 40))
-        regions = np.where(noise > rng.uniform(2, 3), VOID, regions)
+        regions = np.where(noise > rng.uniform(2, 3), IGNORE_LABEL, regions)
     return regions.astype("uint8")

@@ -41,6 +41,7 @@ class Batches(keras.utils.PyDataset):
         repeat,
         workers,
         drop_remainder,
+        masks_only,
     ):
         # Keras asks for batches ahead of time only with two threads or more.
         super().__init__(
@@ -53,6 +54,7 @@ class Batches(keras.utils.PyDataset):
         self._pass = 0
         self._repeat = repeat
         self._drop_remainder = drop_remainder
+        self._masks_only = masks_only
         self._num_processes = workers
         self._recipe = (source, augmentation, seed, shuffle)
         self._records = _records(*self._recipe)
@@ -83,7 +85,8 @@ class Batches(keras.utils.PyDataset):
 
         Returns:
             A pair: photos, uint8 `(batch, height, width, 3)`, 0-255, and
-            masks, int32 `(batch, height, width)`, class ids or 255.
+            masks, int32 `(batch, height, width)`, class ids or 255. With
+            `masks_only` the masks alone, a tuple of one.
 
         Raises:
             IndexError: If there is no such batch.
@@ -102,9 +105,11 @@ class Batches(keras.utils.PyDataset):
                 self._pass * size + min(position, size)
                 for position in (start, stop)
             )
-        if not self._num_processes:
-            return _read_batch(self._records, start, stop)
-        return self._processes().submit(_work, start, stop).result()
+        if self._num_processes:
+            batch = self._processes().submit(_work, start, stop).result()
+        else:
+            batch = _read_batch(self._records, start, stop)
+        return batch[1:] if self._masks_only else batch
 
     def __iter__(self):
         """Iterate over the next pass."""
@@ -147,6 +152,7 @@ def batches(
     repeat=False,
     workers=0,
     drop_remainder=False,
+    masks_only=False,
 ):
     """Batch the records of a source for `fit`, `evaluate` and `predict`.
 
@@ -170,6 +176,8 @@ def batches(
             process. A script that uses workers needs
             `if __name__ == "__main__":`, as always in Python.
         drop_remainder: Whether a last batch with fewer photos is left out.
+        masks_only: Whether batches hold the masks alone, for a
+            `LatentPosterior`.
 
     Returns:
         A `Batches`, a `keras.utils.PyDataset` of pairs: photos, uint8
@@ -211,6 +219,7 @@ def batches(
         repeat=repeat,
         workers=workers,
         drop_remainder=drop_remainder,
+        masks_only=masks_only,
     )
 
 

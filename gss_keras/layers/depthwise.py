@@ -38,21 +38,23 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
         padded = jnp.pad(inputs, ((0, 0), *pads, (0, 0)))
         kernel = jnp.asarray(self.kernel, inputs.dtype)[..., 0]
 
-        def shifted(row, column):
-            return padded[
-                :,
-                row : row + (counts[0] - 1) * self.strides[0] + 1 : self.strides[0],
-                column : column + (counts[1] - 1) * self.strides[1] + 1 : self.strides[1],
-            ]  # fmt: skip
-
         result = sum(
-            shifted(row, column) * kernel[row, column]
-            for row in range(self.kernel_size[0])
-            for column in range(self.kernel_size[1])
+            padded[:, rows, columns] * kernel[row, column]
+            for row, rows in self._shifts(0, counts)
+            for column, columns in self._shifts(1, counts)
         )
         if self.use_bias:
             result = result + jnp.asarray(self.bias, inputs.dtype)
         return self.activation(result) if self.activation else result
+
+    def _shifts(self, axis, counts):
+        """Number the entries of the kernel and slice what each meets."""
+        stride = self.strides[axis]
+        span = (counts[axis] - 1) * stride + 1
+        return [
+            (shift, slice(shift, shift + span, stride))
+            for shift in range(self.kernel_size[axis])
+        ]
 
 
 def _count_and_pad(size, kernel, stride):

@@ -147,54 +147,29 @@ class TokenLookup(keras.layers.Layer):
         return config
 
 
-def encoder_groups(inputs, widths, blocks, gain):
-    """Run groups of residual blocks, halving the map between them.
+def residual_groups(inputs, widths, blocks, gain, kernel_sizes, resample):
+    """Run groups of residual blocks, resampling the map between them.
 
     Args:
         inputs: Symbolic float `(batch, height, width, channels)`.
         widths: ints. Channels of each group.
         blocks: int. Residual blocks in a group.
         gain: float. Factor of every residual branch.
+        kernel_sizes: four ints. Sizes of the convolutions in a block.
+        resample: Class of the layer between groups, built with the factor 2.
 
     Returns:
-        Symbolic float `(batch, height / s, width / s, widths[-1])`, where `s`
-        is `2 ** (len(widths) - 1)`.
+        Symbolic float `(batch, height * s, width * s, widths[-1])`, where `s`
+        is what `resample` does, once less than there are groups.
     """
     features = inputs
     for group, width in enumerate(widths, start=1):
         if group > 1:
-            features = keras.layers.MaxPooling2D(2)(features)
+            features = resample(2)(features)
         for block in range(1, blocks + 1):
             features = ResidualBlock(
                 width,
-                kernel_sizes=(3, 3, 3, 1),
-                gain=gain,
-                name=f"group_{group}_block_{block}",
-            )(features)
-    return keras.layers.ReLU()(features)
-
-
-def decoder_groups(inputs, widths, blocks, gain):
-    """Run groups of residual blocks, doubling the map between them.
-
-    Args:
-        inputs: Symbolic float `(batch, h, w, channels)`.
-        widths: ints. Channels of each group.
-        blocks: int. Residual blocks in a group.
-        gain: float. Factor of every residual branch.
-
-    Returns:
-        Symbolic float `(batch, h * s, w * s, widths[-1])`, where `s` is
-        `2 ** (len(widths) - 1)`.
-    """
-    features = inputs
-    for group, width in enumerate(widths, start=1):
-        if group > 1:
-            features = keras.layers.UpSampling2D(2)(features)
-        for block in range(1, blocks + 1):
-            features = ResidualBlock(
-                width,
-                kernel_sizes=(1, 3, 3, 3),
+                kernel_sizes=kernel_sizes,
                 gain=gain,
                 name=f"group_{group}_block_{block}",
             )(features)

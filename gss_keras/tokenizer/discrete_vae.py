@@ -7,8 +7,7 @@ from gss_keras.layers.backend import argmax
 from gss_keras.presets import PresetMixin
 from gss_keras.tokenizer.blocks import (
     TokenLookup,
-    decoder_groups,
-    encoder_groups,
+    residual_groups,
     unfold_patches,
 )
 
@@ -256,14 +255,18 @@ def _build_encoder(widths, blocks, gain, input_kernel, patch):
     features = keras.layers.Conv2D(
         widths[0], input_kernel, strides=patch, padding="same", name="input"
     )(pixels)
-    features = encoder_groups(features, widths, blocks, gain)
+    features = residual_groups(
+        features, widths, blocks, gain, (3, 3, 3, 1), keras.layers.MaxPooling2D
+    )
     return keras.Model(pixels, features, name="encoder")
 
 
 def _build_decoder(decoder_initial, widths, blocks, gain, output_channels):
     """Return the functional model from looked-up tokens to color logits."""
     inputs = keras.Input((None, None, decoder_initial), name="features")
-    features = decoder_groups(inputs, widths, blocks, gain)
+    features = residual_groups(
+        inputs, widths, blocks, gain, (1, 3, 3, 3), keras.layers.UpSampling2D
+    )
     outputs = keras.layers.Conv2D(
         output_channels, 1, name="output", dtype="float32"
     )(features)

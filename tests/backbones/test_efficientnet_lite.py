@@ -100,6 +100,39 @@ def test_freezing_keeps_the_statistics(small):
         np.testing.assert_array_equal(a, b)
 
 
+def test_frozen_layers_stay_as_they_are(tmp_path):
+    backbone = EfficientNetLite(width=0.25, depth=0.1, frozen_stride=8)
+    backbone.save(tmp_path / "frozen.keras")
+    backbone = keras.saving.load_model(tmp_path / "frozen.keras")
+    before = backbone.get_weights()
+    photos = draw(2, 64, 64, 3)
+    maps = backbone.predict_on_batch(photos)
+    backbone.compile(
+        keras.optimizers.AdamW(1e-2), loss=dict.fromkeys(maps, "mse")
+    )
+    backbone.fit(
+        photos, {s: np.ones_like(m) for s, m in maps.items()}, verbose=0
+    )
+    after = backbone.predict_on_batch(photos)
+    changed = {
+        weight.path.split("/")[-2]
+        for weight, a, b in zip(
+            backbone.weights, before, backbone.get_weights(), strict=True
+        )
+        if np.any(a != b)
+    }
+    assert changed
+    assert all(int(name.split("_")[1]) > 2 for name in changed)
+    for stride in STRIDES:
+        is_same = np.array_equal(after[stride], maps[stride])
+        assert is_same == (stride <= 8)
+
+
+def test_freezing_at_an_unknown_stride_is_refused(small):
+    with pytest.raises(ValueError, match="stride=2"):
+        small.freeze_up_to(2)
+
+
 def test_a_seed_draws_the_same_weights_on_every_backend():
     keras.utils.set_random_seed(0)
     kernel = EfficientNetLite(width=0.25).get_layer("stem_conv").get_weights()

@@ -82,6 +82,17 @@ def test_draw_writes_a_readable_folder(tmp_path):
             np.testing.assert_array_equal(own[index][key], drawn[index][key])
 
 
+def test_workers_change_nothing(tmp_path):
+    alone, together = (
+        streets.draw(tmp_path / str(n), 5, seed=2, size=(32, 48), workers=n)
+        for n in (0, 2)
+    )
+    for one, other in zip(alone, together, strict=True):
+        assert one["name"] == other["name"]
+        np.testing.assert_array_equal(one["photo"], other["photo"])
+        np.testing.assert_array_equal(one["mask"], other["mask"])
+
+
 def test_draw_again_uses_what_is_there(tmp_path):
     folder = tmp_path / "streets"
     streets.draw(folder, count=1, size=(32, 48))

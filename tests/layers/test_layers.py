@@ -5,6 +5,7 @@ from keras import ops
 from layer_checks import check_layer
 
 from gss_keras.layers import backend
+from gss_keras.layers.depthwise import DepthwiseConv2D
 from gss_keras.layers.fusion import LevelFusion, ProjectionBlock
 from gss_keras.layers.vocabulary import Vocabulary
 from gss_keras.layers.window_attention import SwinBlock, WindowAttention
@@ -37,6 +38,7 @@ def noise(*shape):
         ),
         (ProjectionBlock, {"channels": 5}, 5),
         (Vocabulary, {"codebook_size": 11}, 11),
+        (DepthwiseConv2D, {"kernel_size": 3, "padding": "same"}, 8),
     ],
 )
 def test_layers_behave_everywhere(layer_class, kwargs, channels, tmp_path):
@@ -52,6 +54,35 @@ def test_fusion_behaves_everywhere(tmp_path):
         [noise(2, 8, 9, 3), noise(2, 4, 5, 5)],
         (2, 8, 9, 6),
         tmp_path,
+    )
+
+
+@pytest.mark.parametrize("size", [(9, 12), (1, 2), (8, 8)])
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"kernel_size": 3},
+        {"kernel_size": (5, 3), "strides": 2, "activation": "relu"},
+        {"kernel_size": 4, "strides": 3, "use_bias": False},
+        {"kernel_size": 3, "dilation_rate": 2},
+        {"kernel_size": 3, "depth_multiplier": 2},
+        {"kernel_size": 3, "padding": "valid"},
+    ],
+)
+def test_depthwise_convolution_equals_keras(kwargs, size):
+    if "padding" in kwargs and min(size) < 3:
+        pytest.skip("nothing is left of a map smaller than the kernel")
+    kwargs = {"padding": "same", "bias_initializer": "ones", **kwargs}
+    ours, theirs = (
+        layer_class(**kwargs)
+        for layer_class in (DepthwiseConv2D, keras.layers.DepthwiseConv2D)
+    )
+    features = noise(2, *size, 6)
+    expected = theirs(features)
+    ours.build(features.shape)
+    ours.set_weights(theirs.get_weights())
+    np.testing.assert_allclose(
+        *map(ops.convert_to_numpy, (ours(features), expected)), atol=1e-5
     )
 
 

@@ -6,7 +6,7 @@ the shipped weights against that model. It holds
 
 * `photo`, uint8 (1, 33, 49, 3), drawn by a formula;
 * `float32_<stride>`, the feature maps with the published weights;
-* `float16_<stride>`, those with every weight rounded to float16, as shipped.
+* `float16_<stride>`, those with every kernel rounded to float16, as shipped.
 """
 
 import pathlib
@@ -30,7 +30,7 @@ def main():
         rounded = {
             name: value.astype(dtype).astype(value.dtype)
             for name, value in tensors.items()
-            if value.dtype == "float32"
+            if value.dtype == "float32" and value.ndim > 1
         }
         features = compute_reference({**tensors, **rounded}, arrays["photo"])
         for stride in (4, 8, 16, 32):

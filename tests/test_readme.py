@@ -1,0 +1,51 @@
+"""The README's snippets run as they are written."""
+
+import pathlib
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import tiny_prior
+
+import gss_keras
+from gss_keras import data
+
+README = pathlib.Path(__file__).parents[1] / "README.md"
+
+
+def snippet(heading):
+    """Return the first Python block under a heading of the README."""
+    section = README.read_text().split(f"\n## {heading}\n")[1]
+    return re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
+
+
+def test_segment_photos(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    gss_keras.GenerativeSegmenter(tiny_prior()).save_to_preset(
+        "outputs/quickstart/preset"
+    )
+    photos = np.random.default_rng(0).integers(0, 256, (2, 32, 48, 3), "uint8")
+    names = {"photos": photos}
+    exec(snippet("Segment photos"), names)  # the README's words, not a user's
+    assert names["masks"].shape == (2, 32, 48)
+    assert names["masks"].dtype == "int32"
+    assert names["doubts"].shape == (4, 2, 32, 48)
+
+
+@pytest.mark.parametrize("epochs", [1])
+def test_train_on_your_own_folders(tmp_path, monkeypatch, epochs):
+    monkeypatch.chdir(tmp_path)
+    for record in data.streets.Streets(count=2, seed=0, size=(192, 256)):
+        for folder, content in [("images", "photo"), ("masks", "mask")]:
+            path = pathlib.Path(folder, f"{record['name']}.png")
+            path.parent.mkdir(exist_ok=True)
+            ids = record[content]
+            if content == "mask":
+                ids = np.minimum(ids, 2).astype("uint8")
+            Image.fromarray(ids).save(path)
+    text = snippet("Train on your own folders")
+    assert text.count("epochs=20") == 1
+    exec(text.replace("epochs=20", f"epochs={epochs}"), {})
+    segmenter = gss_keras.GenerativeSegmenter.from_preset("my_segmenter")
+    assert segmenter.posterior.num_classes == 3
