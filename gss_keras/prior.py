@@ -8,7 +8,7 @@ from gss_keras.checks import check_pair, check_photos
 from gss_keras.layers.backend import argmax, resize_bilinear
 from gss_keras.layers.fusion import LevelFusion, ProjectionBlock
 from gss_keras.layers.vocabulary import Vocabulary
-from gss_keras.layers.window_attention import SwinBlock
+from gss_keras.layers.window_attention import swin_blocks
 from gss_keras.metrics import SegmentationScores
 from gss_keras.posterior import masked_cross_entropy, masked_mean
 from gss_keras.presets import PresetMixin
@@ -41,6 +41,9 @@ class LatentPrior(PresetMixin, Stage):
         projection: Channels of the map that is classified into tokens.
         dropout: Probability with which a whole channel of that map is
             dropped in training.
+        separate_pixel_fusion: Whether the pixel branch fuses the pyramid
+            once more, with weights of its own, or reads the fused map of the
+            token branch (the release's "single fusion").
         pixel_loss_weight: Weight of the pixel branch's loss, from 0 to 1;
             tokens get the rest.
         **kwargs: Passed to `keras.Model`.
@@ -78,6 +81,7 @@ class LatentPrior(PresetMixin, Stage):
         window=7,
         projection=2048,
         dropout=0.1,
+        separate_pixel_fusion=True,
         pixel_loss_weight=0.2,
         **kwargs,
     ):
@@ -92,6 +96,7 @@ class LatentPrior(PresetMixin, Stage):
             "window": window,
             "projection": projection,
             "dropout": dropout,
+            "separate_pixel_fusion": separate_pixel_fusion,
             "pixel_loss_weight": pixel_loss_weight,
         }
         self.pixel_loss_weight = pixel_loss_weight
@@ -100,26 +105,18 @@ class LatentPrior(PresetMixin, Stage):
 
         # The token branch, then the pixel branch, in the order of the trip.
         self.fusion = LevelFusion(level_channels, channels, name="fusion")
-        self.blocks = [
-            SwinBlock(
-                channels,
-                heads,
-                hidden=2 * channels,
-                window=window,
-                shift=window // 2 if index % 2 else 0,
-                name=f"block_{index}",
-            )
-            for index in range(depth)
-        ]
+        self.blocks = swin_blocks(channels, depth, heads, window)
         self.norm = keras.layers.LayerNormalization(epsilon=1e-5, name="norm")
         self.projection = ProjectionBlock(projection, name="projection")
         self.dropout = keras.layers.SpatialDropout2D(dropout, name="dropout")
         self.vocabulary = Vocabulary(
             posterior.tokenizer.codebook_size, name="vocabulary"
         )
-        self.pixel_fusion = LevelFusion(
-            level_channels, level_channels, name="pixel_fusion"
-        )
+        self.pixel_fusion = None
+        if separate_pixel_fusion:
+            self.pixel_fusion = LevelFusion(
+                level_channels, level_channels, name="pixel_fusion"
+            )
         self.pixel_classifier = keras.layers.Dense(
             posterior.num_classes, name="pixel_classifier", dtype="float32"
         )
@@ -135,10 +132,10 @@ class LatentPrior(PresetMixin, Stage):
         for layer in [*self.blocks, self.norm, self.projection]:
             layer.build((None, None, None, channels))
         self.vocabulary.build((None, None, None, self.config["projection"]))
-        self.pixel_fusion.build(shapes)
-        self.pixel_classifier.build(
-            (None, None, None, self.config["level_channels"])
-        )
+        if self.pixel_fusion:
+            self.pixel_fusion.build(shapes)
+            channels = self.config["level_channels"]
+        self.pixel_classifier.build((None, None, None, channels))
         self.built = True
 
     def learned_layers(self):
@@ -150,12 +147,14 @@ class LatentPrior(PresetMixin, Stage):
         levels = [pyramid[stride] for stride in _STRIDES]
 
         features = self.fusion(levels, training=training)
+        pixels = features
         for block in self.blocks:
             features = block(features, training=training)
         features = self.projection(self.norm(features), training=training)
         features = self.dropout(features, training=training)
 
-        pixels = self.pixel_fusion(levels, training=training)
+        if self.pixel_fusion:
+            pixels = self.pixel_fusion(levels, training=training)
         pixel_logits = self.pixel_classifier(pixels)
         return {"features": features, "pixel_logits": pixel_logits}
 
@@ -254,6 +253,7 @@ class LatentPrior(PresetMixin, Stage):
         new = LatentPrior(self.backbone, posterior, **self.config)
         kept = ["fusion", "norm", "projection", "pixel_fusion"]
         layers = [(getattr(self, k), getattr(new, k)) for k in kept]
+        layers = [pair for pair in layers if pair[0]]
         layers += zip(self.blocks, new.blocks, strict=True)
         if _same_weights(self.posterior.tokenizer, posterior.tokenizer):
             layers.append((self.vocabulary, new.vocabulary))

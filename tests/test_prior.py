@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from dalle_weights import load_torch_weights
 from keras import ops
+from release import head_tensors
 from tiny import tiny_data, tiny_posterior, tiny_prior, tiny_tokenizer
 
 import gss_keras
+from weights_conversion import heads, porting
 
 
 class StoredFeatures(keras.Model):
@@ -24,18 +26,18 @@ class StoredFeatures(keras.Model):
         return dict(self.pyramid)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=["head_ff", "head_single_fusion"])
 def release(request):
-    path = request.path.parent / "golden" / "head_ff.npz"
+    path = request.path.parent / "golden" / f"{request.param}.npz"
     return dict(np.load(path))
 
 
 @pytest.fixture
 def prior(release):
-    """The released FF head with the weights of the fixture."""
-    config = json.loads(str(release["meta"]))
-    palette = config["config"]["palette"]
-    vae = config["vae_config"]
+    """A released head with the weights of the fixture."""
+    meta = json.loads(str(release["meta"]))
+    palette = meta["config"]["palette"]
+    vae = meta["vae_config"]
     tokenizer = gss_keras.DiscreteVAE(
         codebook_size=vae["vocab_size"],
         hidden=vae["n_hid"],
@@ -57,52 +59,12 @@ def prior(release):
         depth=2,
         heads=4,
         projection=48,
+        separate_pixel_fusion=meta["kind"] == "head_ff",
     )
-    load_release_head(prior, release)
+    source = porting.Source(head_tensors(release))
+    heads.port_prior_head(source, prior)
+    source.require_empty()
     return prior
-
-
-def load_release_head(prior, release):
-    def dense(layer, name):
-        kernel = release[f"sd/{name}.weight"].squeeze()
-        bias = release.get(f"sd/{name}.bias")
-        layer.set_weights([kernel.T] if bias is None else [kernel.T, bias])
-
-    def norm(layer, name):
-        keys = ["weight", "bias", "running_mean", "running_var"]
-        arrays = [release.get(f"sd/{name}.{key}") for key in keys]
-        layer.set_weights([a for a in arrays if a is not None])
-
-    def projection(layer, name):
-        dense(layer.convolution, f"{name}.conv")
-        norm(layer.norm, f"{name}.bn")
-
-    def fusion(layer, levels, fuse):
-        # The release orders levels by strides 8, 4, 16, 32.
-        for ours, theirs in enumerate([1, 0, 2, 3]):
-            projection(layer.projections[ours], f"{levels}.{theirs}")
-        projection(layer.fuse, fuse)
-        kernel = layer.fuse.convolution.kernel
-        parts = np.split(ops.convert_to_numpy(kernel), 4)
-        kernel.assign(np.concatenate([parts[i] for i in (1, 0, 2, 3)]))
-
-    fusion(prior.fusion, "convs", "fusion_conv")
-    fusion(prior.pixel_fusion, "convs_pixel", "fusion_conv_pixel")
-    for index, block in enumerate(prior.blocks):
-        name = f"transformer_block.blocks.{index}"
-        norm(block.attention_norm, f"{name}.norm1")
-        dense(block.attention.query_key_value, f"{name}.attn.w_msa.qkv")
-        dense(block.attention.projection, f"{name}.attn.w_msa.proj")
-        block.attention.relative_position_bias.assign(
-            release[f"sd/{name}.attn.w_msa.relative_position_bias_table"]
-        )
-        norm(block.perceptron_norm, f"{name}.norm2")
-        dense(block.expand, f"{name}.ffn.layers.0.0")
-        dense(block.reduce, f"{name}.ffn.layers.1")
-    norm(prior.norm, "swin_ln")
-    projection(prior.projection, "conv_before_seg")
-    dense(prior.vocabulary, "conv_seg")
-    dense(prior.pixel_classifier, "conv_seg_pixel")
 
 
 def test_token_logits_equal_the_release(prior, release):

@@ -131,7 +131,8 @@ def convert(tensors):
             )
     source.discard("_conv_head.weight", "_fc.weight", "_fc.bias")
     source.discard(
-        *(f"_bn1.{name}" for name in porting.BATCH_NORMALIZATION_NAMES)
+        *(f"_bn1.{name}" for name in porting.BATCH_NORMALIZATION_NAMES),
+        "_bn1.num_batches_tracked",
     )
     source.require_empty()
     return backbone

@@ -7,7 +7,6 @@ BATCH_NORMALIZATION_NAMES = (
     "bias",
     "running_mean",
     "running_var",
-    "num_batches_tracked",
 )
 
 
@@ -51,6 +50,11 @@ class Source:
         for name in names:
             self.take(name)
 
+    def discard_if_present(self, *names):
+        """Forgets tensors that some checkpoints hold and no model needs."""
+        for name in names:
+            self._tensors.pop(name, None)
+
     def require_empty(self):
         """Checks that every tensor was taken or discarded.
 
@@ -79,10 +83,26 @@ def port_depthwise_convolution(source, prefix, layer):
 
 def port_batch_normalization(source, prefix, layer):
     """Fills a `BatchNormalization`; PyTorch's count of batches is dropped."""
-    *arrays, _ = (
+    arrays = [
         source.take(f"{prefix}.{name}") for name in BATCH_NORMALIZATION_NAMES
-    )
+    ]
+    source.discard_if_present(f"{prefix}.num_batches_tracked")
     set_weights(layer, arrays)
+
+
+def port_dense(source, prefix, layer):
+    """Fills a `Dense`, or a layer like it, from a linear layer or 1x1 conv."""
+    kernel = source.take(f"{prefix}.weight")
+    kernel = kernel.reshape(kernel.shape[:2]).T
+    has_bias = getattr(layer, "use_bias", True)
+    bias = [source.take(f"{prefix}.bias")] if has_bias else []
+    set_weights(layer, [kernel, *bias])
+
+
+def port_layer_normalization(source, prefix, layer):
+    """Fills a `LayerNormalization` from `<prefix>.weight` and `.bias`."""
+    names = ("weight", "bias")
+    set_weights(layer, [source.take(f"{prefix}.{name}") for name in names])
 
 
 def set_weights(layer, arrays):

@@ -240,3 +240,31 @@ class SwinBlock(keras.layers.Layer):
             "shift": self.shift,
             "drop_path": self.drop_path,
         }
+
+
+def swin_blocks(channels, depth, heads, window, dtype=None):
+    """Stack blocks whose windows are shifted by half in every second one.
+
+    Args:
+        channels: Channels in and out; a multiple of `heads`.
+        depth: Number of blocks.
+        heads: Attention heads.
+        window: Side of a window in positions.
+        dtype: Type or policy of the layers.
+
+    Returns:
+        List of `SwinBlock`, named `block_0` and so on, with perceptrons twice
+        as wide as the map.
+    """
+    return [
+        SwinBlock(
+            channels,
+            heads,
+            hidden=2 * channels,
+            window=window,
+            shift=window // 2 if index % 2 else 0,
+            name=f"block_{index}",
+            dtype=dtype,
+        )
+        for index in range(depth)
+    ]

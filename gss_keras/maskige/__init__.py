@@ -1,7 +1,11 @@
 """Masks as images: palettes, the mapping X and its inverse."""
 
 from gss_keras.maskige import palettes
-from gss_keras.maskige.inverse import NearestColorInverse, inverse_from
+from gss_keras.maskige.inverse import (
+    NearestColorInverse,
+    WindowInverse,
+    inverse_from,
+)
 from gss_keras.maskige.mapping import (
     IGNORE_LABEL,
     MaskigeMapping,
@@ -12,6 +16,7 @@ __all__ = [
     "IGNORE_LABEL",
     "MaskigeMapping",
     "NearestColorInverse",
+    "WindowInverse",
     "check_masks",
     "inverse_from",
     "palettes",

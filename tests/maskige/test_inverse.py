@@ -4,14 +4,17 @@ import keras
 import numpy as np
 import pytest
 from layer_checks import check_layer
+from release import head_tensors
 
 from gss_keras.maskige import (
     IGNORE_LABEL,
     MaskigeMapping,
     NearestColorInverse,
+    WindowInverse,
     inverse_from,
     palettes,
 )
+from weights_conversion import heads, porting
 
 NAMED = ["cityscapes", "ade20k", "mseg", "camvid"]
 PALETTES = {
@@ -34,6 +37,37 @@ def test_as_a_layer(tmp_path):
         maskiges,
         (2, 4, 6, 11),
         tmp_path,
+    )
+
+
+def test_window_inverse_as_a_layer(tmp_path):
+    check_layer(
+        WindowInverse,
+        {"num_classes": 5, "channels": 8, "depth": 2, "heads": 2, "window": 3},
+        np.random.default_rng(0).random((2, 7, 8, 3), "float32"),
+        (2, 7, 8, 5),
+        tmp_path,
+    )
+
+
+@pytest.mark.parametrize("case", ["test", "test_odd"])
+def test_window_inverse_equals_the_release(golden, case):
+    with np.load(golden / "head_ftw.npz") as release:
+        release = dict(release)
+    inverse = WindowInverse(num_classes=7, channels=16, depth=2, heads=4)
+    inverse.build((None, None, None, 3))
+    tensors = head_tensors(release)
+    parts = ("projection.", "post_", "cls_segmap.")
+    source = porting.Source(
+        {k: v for k, v in tensors.items() if k.startswith(parts)}
+    )
+    heads.port_window_inverse(source, inverse)
+    source.require_empty()
+    maskiges = release[f"out/{case}/maskige"].transpose(0, 2, 3, 1) / 255
+    expected = release[f"out/{case}/seg_logits"].transpose(0, 2, 3, 1)
+    received = keras.ops.convert_to_numpy(inverse(maskiges))
+    np.testing.assert_allclose(
+        received, expected, atol=1e-4 * expected.std(), rtol=0
     )
 
 
