@@ -11,6 +11,7 @@ from gss_keras.layers.backend import argmax
 from gss_keras.metrics import SegmentationScores
 from gss_keras.posterior import masked_cross_entropy
 from gss_keras.presets import PresetMixin
+from gss_keras.sliding_window import score_windows
 from gss_keras.stage import Stage
 
 
@@ -63,7 +64,9 @@ class GenerativeSegmenter(PresetMixin, Stage):
             maskige, height, width, training=training
         )
 
-    def predict(self, x, batch_size=4, verbose=0, **kwargs):
+    def predict(
+        self, x, batch_size=4, verbose=0, window=None, stride=None, **kwargs
+    ):
         """Segment photos.
 
         Args:
@@ -73,6 +76,11 @@ class GenerativeSegmenter(PresetMixin, Stage):
                 `predict` reads batches from.
             batch_size: Number of photos that are segmented at a time.
             verbose: 1 shows a progress bar.
+            window: Height and width in pixels of the windows that a large
+                photo is scored in; their logits are averaged where they
+                overlap. By default a photo is segmented as a whole.
+            stride: Distance of the windows downwards and sideways; by default
+                two thirds of the window.
             **kwargs: Passed to Keras' `predict`.
 
         Returns:
@@ -83,19 +91,39 @@ class GenerativeSegmenter(PresetMixin, Stage):
         Raises:
             ValueError: If an array is no photo, see `check_photos`.
         """
-        return self._predict_with(
-            self._masks, x, batch_size=batch_size, verbose=verbose, **kwargs
-        )
+        kwargs |= {"batch_size": batch_size, "verbose": verbose}
+        if window is None:
+            return self._predict_with(self._masks, x, **kwargs)
 
-    def predict_logits(self, x, batch_size=4, verbose=0, **kwargs):
+        def masks(photos, **kwargs):
+            logits = self._logits_of_windows(photos, window, stride, **kwargs)
+            return logits.argmax(axis=-1).astype("int32")
+
+        return self._predict_with(masks, x, **kwargs)
+
+    def predict_logits(
+        self, x, batch_size=4, verbose=0, window=None, stride=None, **kwargs
+    ):
         """Score every class at every pixel; arguments as for `predict`.
 
         Returns:
             Float32 class logits, one more axis of `num_classes` than the
             masks that `predict` gives.
         """
-        return self._predict_with(
-            super().predict, x, batch_size=batch_size, verbose=verbose, **kwargs
+        kwargs |= {"batch_size": batch_size, "verbose": verbose}
+        predict = super().predict
+        if window is not None:
+            predict = functools.partial(
+                self._logits_of_windows, window=window, stride=stride
+            )
+        return self._predict_with(predict, x, **kwargs)
+
+    def _logits_of_windows(self, photos, window, stride, **kwargs):
+        if stride is None:
+            stride = tuple(-(-2 * side // 3) for side in window)
+        predict = super().predict
+        return score_windows(
+            lambda crops: predict(crops, **kwargs), photos, window, stride
         )
 
     def predict_maskiges(self, x, batch_size=4, verbose=0, **kwargs):

@@ -39,6 +39,18 @@ def test_masks_are_the_best_classes_of_the_logits(segmenter):
     np.testing.assert_array_equal(logits.argmax(-1), segmenter.predict(photos))
 
 
+def test_windows_of_the_whole_photo_change_nothing(segmenter):
+    photos = tiny_data()[0]
+    logits = segmenter.predict_logits(photos, window=(40, 48))
+    np.testing.assert_allclose(
+        logits, segmenter.predict_logits(photos), atol=1e-5
+    )
+    masks = segmenter.predict(photos, window=(20, 32), stride=(12, 16))
+    assert masks.shape == photos.shape[:3] and masks.dtype == np.int32
+    logits = segmenter.predict_logits(photos, window=(20, 32), stride=(12, 16))
+    np.testing.assert_array_equal(logits.argmax(-1), masks)
+
+
 def test_maskiges_decode_to_the_masks(segmenter):
     photos = tiny_data()[0]
     maskiges = segmenter.predict_maskiges(photos)
