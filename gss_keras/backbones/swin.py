@@ -217,6 +217,7 @@ class PatchMerging(layers.Layer):
             name="reduction",
             dtype=self.dtype_policy,
         )
+        self.pad.build(input_shape)
         self.norm.build((*input_shape[:-1], 4 * channels))
         self.reduction.build((*input_shape[:-1], 4 * channels))
 

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 from backbone_checks import (
@@ -11,6 +12,7 @@ from backbone_checks import (
 
 from gss_keras.backbones import HRNetV2
 from gss_keras.backbones.hrnet import UpsampleTo
+from gss_keras.layers.backend import resize_bilinear
 from weights_conversion.backbones import convert_hrnet
 
 SMALL = {
@@ -41,19 +43,22 @@ def test_any_size(small, height, width):
     check_sizes(small, height, width)
 
 
-def test_upsampling_to_the_exact_factor_is_one_step():
+def test_upsampling_takes_two_steps_where_sizes_were_rounded():
     coarse = np.random.default_rng(0).normal(size=(1, 3, 4, 2))
-    coarse = coarse.astype("float32")
-    enlarged = UpsampleTo(2)(coarse, np.zeros((1, 6, 8, 5), "float32"))
-    cropped = UpsampleTo(2)(coarse, np.zeros((1, 6, 7, 5), "float32"))
-    assert tuple(enlarged.shape) == (1, 6, 8, 2)
-    assert tuple(cropped.shape) == (1, 6, 7, 2)
-    # Rows keep their size in the second step, columns do not.
-    rows = np.asarray(enlarged).mean(axis=2)
-    assert np.abs(np.asarray(cropped).mean(axis=2) - rows).max() < 1.0
-    assert (
-        np.abs(np.asarray(cropped) - np.asarray(enlarged)[:, :, :7]).max() > 0
+    coarse = keras.ops.convert_to_tensor(coarse.astype("float32"))
+
+    def upsample(height, width):
+        fine = np.zeros((1, height, width, 5), "float32")
+        return keras.ops.convert_to_numpy(UpsampleTo(2)(coarse, fine))
+
+    once = resize_bilinear(coarse, 6, 8)
+    twice = keras.ops.convert_to_numpy(resize_bilinear(once, 6, 7))
+    np.testing.assert_array_equal(
+        upsample(6, 8), keras.ops.convert_to_numpy(once)
     )
+    np.testing.assert_allclose(upsample(6, 7), twice, atol=1e-6)
+    direct = keras.ops.convert_to_numpy(resize_bilinear(coarse, 6, 7))
+    assert np.abs(twice - direct).max() > 0.01
 
 
 def count_parameters(width):
