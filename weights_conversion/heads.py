@@ -66,7 +66,7 @@ def port_swin_block(source, prefix, block):
     block.attention.relative_position_bias.assign(
         source.take(f"{attention}.relative_position_bias_table")
     )
-    source.discard_if_present(f"{attention}.relative_position_index")
+    source.discard_matching(f"{attention}.relative_position_index")
     porting.port_layer_normalization(
         source, f"{prefix}.norm2", block.perceptron_norm
     )

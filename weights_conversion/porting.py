@@ -1,6 +1,10 @@
 """Moves tensors from a PyTorch state dict into Keras layers, each just once."""
 
+import fnmatch
+
 import numpy as np
+
+from gss_keras.layers.window_attention import WindowAttention
 
 BATCH_NORMALIZATION_NAMES = (
     "weight",
@@ -8,6 +12,10 @@ BATCH_NORMALIZATION_NAMES = (
     "running_mean",
     "running_var",
 )
+
+# Where Keras' axes of a vector, a matrix and a convolution's kernel are in
+# PyTorch.
+_AXES = {1: (0,), 2: (1, 0), 4: (2, 3, 1, 0)}
 
 
 class Source:
@@ -32,6 +40,13 @@ class Source:
     def __init__(self, tensors):
         self._tensors = dict(tensors)
 
+    def __contains__(self, name):
+        return name in self._tensors
+
+    def names(self):
+        """Returns the names of the tensors that are left, sorted."""
+        return sorted(self._tensors)
+
     def take(self, name):
         """Returns the tensor called `name` as an array and forgets it.
 
@@ -45,15 +60,19 @@ class Source:
             )
         return np.asarray(self._tensors.pop(name))
 
+    def shape(self, name):
+        """Returns the shape of the tensor called `name`, and keeps it."""
+        return np.shape(self._tensors[name])
+
     def discard(self, *names):
         """Forgets tensors that have no place in the model, on purpose."""
         for name in names:
             self.take(name)
 
-    def discard_if_present(self, *names):
-        """Forgets tensors that some checkpoints hold and no model needs."""
-        for name in names:
-            self._tensors.pop(name, None)
+    def discard_matching(self, *patterns):
+        """Forgets whatever fits a pattern such as `head.*`, if anything."""
+        for pattern in patterns:
+            self.discard(*fnmatch.filter(self._tensors, pattern))
 
     def require_empty(self):
         """Checks that every tensor was taken or discarded.
@@ -86,7 +105,7 @@ def port_batch_normalization(source, prefix, layer):
     arrays = [
         source.take(f"{prefix}.{name}") for name in BATCH_NORMALIZATION_NAMES
     ]
-    source.discard_if_present(f"{prefix}.num_batches_tracked")
+    source.discard_matching(f"{prefix}.num_batches_tracked")
     set_weights(layer, arrays)
 
 
@@ -119,3 +138,78 @@ def set_weights(layer, arrays):
             f"{expected}. Received: {received}"
         )
     layer.set_weights(arrays)
+
+
+def port_layers(source, model, layers, kept=()):
+    """Fills a model layer by layer and checks that nothing is left over.
+
+    Args:
+        source: The `Source` of the tensors.
+        model: The model, all of whose weights are to be filled.
+        layers: A dict from the prefix of a layer's tensors, as in
+            `stages.0.blocks.1.attn.w_msa.qkv`, to the layer: a `Conv2D`, a
+            `Dense`, a layer or batch normalization, or a `WindowAttention`,
+            of which only the relative position bias is meant.
+        kept: Layers that knowingly keep the weights they have.
+
+    Raises:
+        ValueError: If a tensor is missing, left over or of another shape, or
+            a weight of the model is not filled. Nothing is filled then.
+    """
+    plan = [
+        entry
+        for prefix, layer in layers.items()
+        for entry in _plan_layer(prefix, layer)
+    ]
+    wanted = [name for name, _, _ in plan]
+    source.discard_matching("*.num_batches_tracked")
+    missing = sorted(set(wanted) - set(source.names()))
+    left_over = sorted(set(source.names()) - set(wanted))
+    if missing or left_over:
+        raise ValueError(
+            "The tensors of the checkpoint must be those of the model. "
+            f"Received: {left_over} left over, {missing} missing"
+        )
+    filled = [variable for _, variable, _ in plan]
+    filled += [variable for layer in kept for variable in layer.weights]
+    _require_filled(model, filled)
+    arrays = []
+    for name, variable, axes in plan:
+        array = source.take(name)
+        array = array.transpose(axes) if array.ndim == len(axes) else array
+        if array.shape != tuple(variable.shape):
+            raise ValueError(
+                f"The tensor `{name}`, in the order of Keras, must have the "
+                f"shape {tuple(variable.shape)}. Received: {array.shape}"
+            )
+        arrays.append(array)
+    for (_, variable, _), array in zip(plan, arrays, strict=True):
+        variable.assign(array)
+
+
+def _plan_layer(prefix, layer):
+    """Lists (name of the tensor, variable, order of its axes)."""
+    if isinstance(layer, WindowAttention):
+        name = f"{prefix}.relative_position_bias_table"
+        return [(name, layer.relative_position_bias, (0, 1))]
+    # PyTorch's names of what Keras keeps in this order.
+    names = ("weight", "bias", "running_mean", "running_var")
+    return [
+        (f"{prefix}.{name}", variable, _AXES[len(variable.shape)])
+        for name, variable in zip(names, layer.weights, strict=False)
+    ]
+
+
+def _require_filled(model, filled):
+    paths = {id(variable): variable.path for variable in model.weights}
+    for variable in filled:
+        if paths.pop(id(variable), None) is None:
+            raise ValueError(
+                "Every weight must be one of the model's and be filled once. "
+                f"Received: {variable.path}"
+            )
+    if paths:
+        raise ValueError(
+            "Every weight of the model must be filled. "
+            f"Received: {sorted(paths.values())} left over"
+        )

@@ -80,3 +80,12 @@ def keep_freed_memory():
         max_mapped, trim_threshold = -4, -1
         library.mallopt(max_mapped, 0)
         library.mallopt(trim_threshold, 2**31 - 1)
+
+
+def is_jax_on_cpu():
+    """Return whether JAX computes here, and on nothing better than a CPU."""
+    if keras.backend.backend() != "jax":
+        return False
+    import jax
+
+    return jax.default_backend() == "cpu"

@@ -1,6 +1,9 @@
 """Depthwise convolution that is as fast on JAX as elsewhere."""
 
 import keras
+from keras import ops
+
+from gss_keras.layers.backend import is_jax_on_cpu
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
@@ -15,7 +18,7 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
     """
 
     def call(self, inputs):
-        if self._is_plain() and _is_jax_on_cpu():
+        if self._is_plain() and is_jax_on_cpu():
             return self._add_shifted(inputs)
         return super().call(inputs)
 
@@ -28,15 +31,13 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
         )
 
     def _add_shifted(self, inputs):
-        import jax.numpy as jnp
-
         sizes = inputs.shape[1:3]
         counts, pads = zip(
             *map(_count_and_pad, sizes, self.kernel_size, self.strides),
             strict=True,
         )
-        padded = jnp.pad(inputs, ((0, 0), *pads, (0, 0)))
-        kernel = jnp.asarray(self.kernel, inputs.dtype)[..., 0]
+        padded = ops.pad(inputs, ((0, 0), *pads, (0, 0)))
+        kernel = ops.cast(self.kernel, inputs.dtype)[..., 0]
 
         result = sum(
             padded[:, rows, columns] * kernel[row, column]
@@ -44,7 +45,7 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
             for column, columns in self._shifts(1, counts)
         )
         if self.use_bias:
-            result = result + jnp.asarray(self.bias, inputs.dtype)
+            result = result + ops.cast(self.bias, inputs.dtype)
         return self.activation(result) if self.activation else result
 
     def _shifts(self, axis, counts):
@@ -62,11 +63,3 @@ def _count_and_pad(size, kernel, stride):
     count = -(-size // stride)
     total = max((count - 1) * stride + kernel - size, 0)
     return count, (total // 2, total - total // 2)
-
-
-def _is_jax_on_cpu():
-    if keras.backend.backend() != "jax":
-        return False
-    import jax
-
-    return jax.default_backend() == "cpu"

@@ -72,3 +72,34 @@ def test_a_ported_layer_equals_the_original(kind):
         expected.permute(0, 2, 3, 1).numpy(),
         atol=1e-5,
     )
+
+
+def test_a_weight_that_nobody_fills_is_an_error():
+    model = keras.Sequential(
+        [keras.Input((2,)), keras.layers.Dense(2), keras.layers.Dense(2)]
+    )
+    tensors = {"a.weight": np.ones((2, 2)), "a.bias": np.ones(2)}
+    with pytest.raises(ValueError, match=r"must be filled.*dense.*/kernel"):
+        porting.port_layers(
+            porting.Source(tensors), model, {"a": model.layers[0]}
+        )
+    assert np.any(model.layers[0].get_weights()[0] != 1)
+    porting.port_layers(
+        porting.Source(tensors),
+        model,
+        {"a": model.layers[0]},
+        kept=[model.layers[1]],
+    )
+    assert np.all(model.layers[0].get_weights()[0] == 1)
+
+
+def test_a_layer_is_filled_once():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    tensors = {
+        f"{prefix}.{name}": np.ones(shape)
+        for prefix in "ab"
+        for name, shape in (("weight", (2, 2)), ("bias", 2))
+    }
+    layers = dict.fromkeys("ab", model.layers[0])
+    with pytest.raises(ValueError, match="be filled once"):
+        porting.port_layers(porting.Source(tensors), model, layers)

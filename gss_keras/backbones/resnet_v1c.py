@@ -1,0 +1,154 @@
+"""ResNet-V1c, a residual network with a deep stem and dilated stages."""
+
+import keras
+from keras import layers
+
+from gss_keras.backbones.backbone import (
+    PIXEL_DEVIATION,
+    PIXEL_MEAN,
+    Backbone,
+    check_count,
+    check_counts,
+    open_photos,
+)
+from gss_keras.backbones.convolution import ConvolutionBlock, bottleneck_block
+from gss_keras.backbones.efficientnet_lite import STRIDES
+
+# Blocks of each stage, from He et al., "Deep Residual Learning", table 1.
+BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+
+
+@keras.saving.register_keras_serializable(package="gss_keras")
+class ResNetV1c(Backbone):
+    """Turns photos into feature maps of nominal strides 4, 8, 16 and 32.
+
+    Three 3x3 convolutions and a maximum pool bring a photo to a quarter of
+    its size; four stages of residual bottleneck blocks follow. By default the
+    last two stages are dilated instead of strided, so that their maps stay at
+    1/8 of the photo: what `channels` calls 16 and 32 really has stride 8, as
+    `strides` tells.
+
+    Args:
+        depth: 50 or 101, the number of layers.
+        stem_channels: Channels of the stem's last convolution; the first two
+            have half as many.
+        base_channels: Channels of the first stage's 3x3 convolutions; double
+            in every further stage.
+        stage_strides: Stride of the first block of each stage.
+        dilations: Dilation of the 3x3 convolutions of each stage.
+        has_contracted_dilation: Whether the first block of a dilated stage
+            has half the stage's dilation.
+        pixel_mean: What is subtracted from red, green and blue.
+        pixel_deviation: What red, green and blue are divided by then.
+        dtype: Name or policy of the layers' types, None for the global one.
+        trainable: Whether `fit` may change the weights and batch statistics.
+        **kwargs: `name` of the model.
+
+    Call arguments:
+        photos: Float or integer array `(batch, height, width, 3)`, raw RGB
+            pixels 0-255, of any size. Normalisation happens inside.
+
+    Returns:
+        A dict from nominal stride (4, 8, 16 and 32) to a float feature map
+        `(batch, ceil(height / stride), ceil(width / stride), channels)`, at
+        least 0, where `stride` is the real one in `strides` and `channels`
+        is `base_channels` times 4, 8, 16 and 32.
+
+    Raises:
+        ValueError: If an argument has the wrong length or range.
+
+    Reference:
+        He et al., "Bag of Tricks for Image Classification", CVPR 2019, for
+        the stem; Chen et al., "Rethinking Atrous Convolution", arXiv
+        1706.05587, for the dilation. The defaults are those of generative
+        segmentation's ResNet-101.
+
+    Example:
+        >>> from gss_keras.backbones import ResNetV1c
+        >>> backbone = ResNetV1c(50, stem_channels=8, base_channels=4)
+        >>> backbone.channels
+        {4: 16, 8: 32, 16: 64, 32: 128}
+        >>> backbone.strides
+        {4: 4, 8: 8, 16: 8, 32: 8}
+    """
+
+    def __init__(
+        self,
+        depth=101,
+        stem_channels=64,
+        base_channels=64,
+        stage_strides=(1, 2, 1, 1),
+        dilations=(1, 1, 2, 4),
+        has_contracted_dilation=True,
+        pixel_mean=PIXEL_MEAN,
+        pixel_deviation=PIXEL_DEVIATION,
+        dtype=None,
+        trainable=True,
+        **kwargs,
+    ):
+        if depth not in BLOCKS:
+            raise ValueError(
+                f"`depth` must be one of {list(BLOCKS)}. "
+                f"Received: depth={depth!r}"
+            )
+        stage_strides = check_counts(
+            "stage_strides", stage_strides, len(STRIDES)
+        )
+        dilations = check_counts("dilations", dilations, len(STRIDES))
+        check_count("stem_channels", stem_channels)
+        check_count("base_channels", base_channels)
+        photos, x = open_photos(pixel_mean, pixel_deviation, dtype)
+        x = _stem(x, stem_channels, dtype)
+        features, settings = {}, (stage_strides, dilations, BLOCKS[depth])
+        for stage, (strides, dilation, blocks) in enumerate(
+            zip(*settings, strict=True)
+        ):
+            is_halved = has_contracted_dilation and dilation > 1
+            first_dilation = dilation // 2 if is_halved else dilation
+            for index in range(blocks):
+                x = bottleneck_block(
+                    x,
+                    base_channels * 2**stage,
+                    f"stage_{stage}_block_{index}",
+                    1 if index else strides,
+                    dilation if index else first_dilation,
+                    dtype,
+                )
+            features[STRIDES[stage]] = x
+        arguments = {
+            "depth": depth,
+            "stem_channels": stem_channels,
+            "base_channels": base_channels,
+            "stage_strides": stage_strides,
+            "dilations": dilations,
+            "has_contracted_dilation": has_contracted_dilation,
+            "pixel_mean": list(pixel_mean),
+            "pixel_deviation": list(pixel_deviation),
+        }
+        super().__init__(
+            photos, features, arguments, dtype, trainable, **kwargs
+        )
+
+    @property
+    def strides(self):
+        """Dict from nominal stride to the real stride of that feature map."""
+        real, stride = {}, STRIDES[0]
+        for level, strides in zip(
+            STRIDES, self._arguments["stage_strides"], strict=True
+        ):
+            stride *= strides
+            real[level] = stride
+        return real
+
+
+def _stem(x, channels, dtype):
+    """Brings a photo to a quarter of its size."""
+    for index, (width, strides) in enumerate(
+        ((channels // 2, 2), (channels // 2, 1), (channels, 1))
+    ):
+        x = ConvolutionBlock(
+            width, 3, strides, dtype=dtype, name=f"stem_{index}"
+        )(x)
+    # Nothing is below 0 here, so that zeros never win the maximum.
+    x = layers.ZeroPadding2D(1, dtype=dtype, name="stem_pad")(x)
+    return layers.MaxPooling2D(3, 2, dtype=dtype, name="stem_pool")(x)

@@ -1,0 +1,119 @@
+import keras
+import numpy as np
+import pytest
+from backbone_checks import (
+    IDENTITY,
+    check_backbone,
+    check_golden,
+    check_sizes,
+    count_trained,
+    read_golden,
+)
+from layer_checks import check_layer
+from tiny import tiny_posterior
+
+import gss_keras
+from gss_keras.backbones import ResNetV1c, as_backbone
+from gss_keras.backbones.convolution import ConvolutionBlock
+from weights_conversion.backbones import convert_resnet_v1c
+
+SMALL = {"depth": 50, "stem_channels": 4, "base_channels": 2}
+
+
+def test_equals_the_official_module(golden):
+    weights, inputs, outputs = read_golden(golden / "resnet50_v1c.npz")
+    backbone = convert_resnet_v1c(weights, **IDENTITY)
+    # In float32 the official module itself is off its result in float64 by
+    # 2.5e-5, 7.9e-5 and 1.7e-4 in the last three levels.
+    check_golden(backbone, inputs, outputs, (1e-4, 1e-4, 5e-4, 5e-4))
+
+
+def test_is_a_layer(tmp_path):
+    check_backbone(ResNetV1c, SMALL, tmp_path)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel_size", [1, 3])
+def test_convolution_block(tmp_path, kernel_size, stride):
+    x = np.random.default_rng(0).normal(size=(2, 5, 6, 4)).astype("float32")
+    size = (2, -(-5 // stride), -(-6 // stride), 3)
+    arguments = {"channels": 3, "kernel_size": kernel_size, "strides": stride}
+    check_layer(ConvolutionBlock, arguments, x, size, tmp_path)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (31, 64), (40, 23)])
+@pytest.mark.parametrize("is_dilated", [True, False])
+def test_any_size(height, width, is_dilated):
+    plain = {"stage_strides": (1, 2, 2, 2), "dilations": (1, 1, 1, 1)}
+    backbone = ResNetV1c(**SMALL, **({} if is_dilated else plain))
+    deepest = 8 if is_dilated else 32
+    assert backbone.strides[32] == deepest
+    check_sizes(backbone, height, width)
+
+
+def test_dilations_of_the_blocks():
+    backbone = ResNetV1c(**SMALL)
+    dilations = [
+        [
+            backbone.get_layer(f"stage_{stage}_block_{index}_conv_2").dilation
+            for index in range(2)
+        ]
+        for stage in range(4)
+    ]
+    assert dilations == [[1, 1], [1, 1], [1, 2], [2, 4]]
+    full = ResNetV1c(**SMALL, has_contracted_dilation=False)
+    assert full.get_layer("stage_3_block_0_conv_2").dilation == 4
+
+
+def test_levels_of_equal_stride_fit_the_prior():
+    backbone = ResNetV1c(**SMALL)
+    assert as_backbone(backbone) is backbone
+    prior = gss_keras.LatentPrior(
+        backbone,
+        tiny_posterior(),
+        level_channels=4,
+        channels=8,
+        depth=1,
+        heads=2,
+        projection=8,
+    )
+    photos = keras.KerasTensor((1, 33, 40, 3))
+    outputs = prior.compute_output_spec(photos)
+    assert all(
+        a in (None, b)
+        for a, b in zip(outputs["features"].shape, (1, 9, 10, 8), strict=True)
+    )
+
+
+def test_freezing_keeps_the_statistics():
+    backbone = ResNetV1c(**SMALL, trainable=False)
+    assert not backbone.trainable_variables
+    block = backbone.get_layer("stem_0")
+    before = block.get_weights()
+    block(np.ones((1, 32, 32, 3), "float32"), training=True)
+    for a, b in zip(before, block.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_batch_norms_are_those_of_pytorch():
+    norm = ResNetV1c(**SMALL).get_layer("stem_0").norm
+    assert (norm.momentum, norm.epsilon) == (0.9, 1e-5)
+
+
+def test_parameters_of_the_original():
+    assert count_trained(ResNetV1c(101)) == 42_519_392
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"depth": 34}, r"`depth` must be one of \[50, 101\].*depth=34"),
+        ({"dilations": (1, 2)}, "`dilations` must be a list of 4 positive"),
+        ({"stage_strides": (1, 2, 0, 1)}, "`stage_strides` must be a list"),
+        ({"base_channels": -1}, "`base_channels` must be a positive integer"),
+        ({"pixel_deviation": (0.0, 1.0, 1.0)}, "must be positive"),
+    ],
+)
+def test_a_bad_argument_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ResNetV1c(**arguments)
