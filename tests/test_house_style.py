@@ -15,7 +15,14 @@ LIBRARY = sorted(ROOT.glob("gss_keras/**/*.py")) + sorted(
 BACKENDS = {"tensorflow", "jax", "torch"}
 # From the bottom of the house to its top.
 FLOORS = [
-    {"layers", "metrics", "presets", "stage", "training"},
+    {
+        "layers",
+        "metrics",
+        "presets",
+        "sliding_window",
+        "stage",
+        "training",
+    },  # fmt: skip
     {"maskige", "tokenizer", "backbones", "data", "checks"},
     {"posterior"},
     {"prior"},
