@@ -98,4 +98,5 @@ def set_weights(layer, arrays):
             f"The weights of layer `{layer.name}` must have the shapes "
             f"{expected}. Received: {received}"
         )
-    layer.set_weights(arrays)
+    # Copies in order, since PyTorch warns of arrays that are read-only.
+    layer.set_weights([np.array(array, order="C") for array in arrays])
