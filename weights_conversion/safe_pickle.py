@@ -196,7 +196,6 @@ def _rebuild_parameter(data, *_):
 
 
 def _encode(text, encoding):
-    # How a pickle of protocol 2 writes bytes.
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"encoding {encoding!r}")
     return text.encode("latin1")
@@ -218,6 +217,8 @@ _ALLOWED = {
     ("collections", "OrderedDict"): _Function(Mapping),
     ("__builtin__", "set"): _Function(set),
     ("builtins", "set"): _Function(set),
+    # Bytes as protocol 2 writes them, none and some.
+    ("__builtin__", "bytes"): _Function(lambda: b""),
     ("_codecs", "encode"): _Function(_encode),
     ("torch", "Size"): _Function(tuple),
     ("torch", "device"): _Function(_device),
