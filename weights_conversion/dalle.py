@@ -64,8 +64,8 @@ tokenizer = gss_keras.DiscreteVAE.from_preset("dalle")
   (github.com/openai/DALL-E), asks to use the model responsibly and to indicate
   clearly that it was used. Say so wherever you show or pass on results or
   models made with this tokenizer. The weights are not part of `gss_keras`.
-* **Source**: `encoder.pkl` and `decoder.pkl` from {base_url}.
-  No checksum of them is published. The files converted here have the SHA-256
+* **Source**: an `encoder.pkl` and a `decoder.pkl`, as OpenAI publishes them at
+  {base_url} without checksums. Those converted here have the SHA-256
   - encoder: `{encoder_sha256}`
   - decoder: `{decoder_sha256}`
 * **Converted** by `python -m weights_conversion.dalle`: {counts}.
@@ -321,7 +321,10 @@ def main(
         encoder, decoder = _find_files(encoder, decoder, download, base_url)
         tokenizer, checked = convert(encoder, decoder, output, any_size)
     except (ImportError, OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
+        # A file once fetched is used again, be it a wrong one.
+        fetched = presets.home() / "downloads"
+        hint = f"\nDelete {fetched} to fetch them anew" if download else ""
+        sys.exit(f"error: {error}{hint}")
     print(f"{tokenizer.count_params():,} parameters, each taken once")
     print(
         f"a drawn maskige came back with a PSNR of {checked.psnr:.1f} dB; "

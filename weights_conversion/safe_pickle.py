@@ -6,6 +6,7 @@ given. Whatever else it asks for is an error.
 """
 
 import pickle
+import pickletools
 import re
 from typing import NamedTuple
 
@@ -129,6 +130,7 @@ def load(file, path, classes=()):
     """
     unpickler = _Unpickler(file, path, classes)
     try:
+        _check_memo(file)
         return unpickler.load(), unpickler.storages
     except FileError:
         raise
@@ -139,6 +141,17 @@ def load(file, path, classes=()):
             "damaged, cut short or something else. Download it again. "
             f"Received: {error!r}"
         ) from error
+
+
+def _check_memo(file):
+    """Refuses a memo index that Python would fill gigabytes up to."""
+    start = file.tell()
+    for opcode, argument, position in pickletools.genops(file):
+        is_put = opcode.name in ("PUT", "LONG_BINPUT")
+        # Indices count up from 0, no faster than bytes.
+        if is_put and not 0 <= argument <= position - start:
+            raise pickle.UnpicklingError(f"a memo of {argument} entries")
+    file.seek(start)
 
 
 class _Unpickler(pickle.Unpickler):

@@ -268,6 +268,14 @@ def test_a_list_may_hold_itself(tmp_path):
 
 
 @FORMATS
+@pytest.mark.parametrize("put", [b"r\xff\xff\xff\x7f", b"p2147483647\n"])
+def test_a_huge_memo_is_refused(tmp_path, put, is_zip):
+    write(tmp_path / "a.pth", b"\x80\x02}" + put + b".", is_zip)
+    with pytest.raises(ValueError, match="a memo of 2147483647 entries"):
+        checkpoints.read_checkpoint(tmp_path / "a.pth")
+
+
+@FORMATS
 def test_truncated_files_are_errors(tmp_path, is_zip):
     torch = pytest.importorskip("torch")
     path = tmp_path / "whole.pth"

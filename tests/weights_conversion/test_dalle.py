@@ -149,9 +149,10 @@ def test_the_check_likes_a_trained_tokenizer(monkeypatch):
 _COMMAND = """
 import sys
 sys.modules.update(dict.fromkeys({refused!r}))
+import tyro
 from weights_conversion import dalle
 dalle._CHECKED_SIZE = 32
-dalle.main(*sys.argv[1:3], any_size=True)
+tyro.cli(dalle.main)
 from gss_keras import DiscreteVAE
 print(DiscreteVAE.from_preset("dalle").codebook_size)
 """
@@ -159,8 +160,10 @@ print(DiscreteVAE.from_preset("dalle").codebook_size)
 
 def test_neither_pytorch_nor_dall_e_is_needed(files, tmp_path):
     refused = {"dall_e", "torch"} - {keras.backend.backend()}
+    code = _COMMAND.format(refused=refused)
+    flags = ["--encoder", files[0], "--decoder", files[1], "--any-size"]
     answer = subprocess.run(
-        [sys.executable, "-c", _COMMAND.format(refused=refused), *files],
+        [sys.executable, "-c", code, *flags],
         cwd=ROOT,
         env={**os.environ, "GSS_KERAS_HOME": str(tmp_path / "mine")},
         capture_output=True,
@@ -310,8 +313,9 @@ def server(files):
             if kind != "unsized":
                 self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            is_cut = kind == "cut"
-            self.wfile.write(content[: len(content) // (1 + is_cut)])
+            if kind != "missing":
+                is_cut = kind == "cut"
+                self.wfile.write(content[: len(content) // (1 + is_cut)])
 
         def log_message(self, *_):
             pass
@@ -352,6 +356,15 @@ def test_a_failed_download_leaves_nothing(server, tmp_path, kind, message):
         dalle.main(download=True, base_url=f"{server}/{kind}")
     assert list((tmp_path / "home/downloads").iterdir()) == []
     assert not (tmp_path / "home/dalle").exists()
+
+
+def test_a_wrong_file_is_not_kept_for_ever(tmp_path):
+    folder = tmp_path / "home/downloads"
+    folder.mkdir(parents=True)
+    for side in SIDES:
+        (folder / f"{side}.pkl").write_text("<html>Sign in</html>")
+    with pytest.raises(SystemExit, match="Delete .* to fetch them anew"):
+        dalle.main(download=True)
 
 
 def test_a_download_needs_an_address_and_a_server(tmp_path):
