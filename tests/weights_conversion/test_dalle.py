@@ -12,6 +12,7 @@ import threading
 import keras
 import numpy as np
 import pytest
+import tyro
 from keras import ops
 
 from gss_keras.tokenizer import DiscreteVAE
@@ -149,10 +150,9 @@ def test_the_check_likes_a_trained_tokenizer(monkeypatch):
 _COMMAND = """
 import sys
 sys.modules.update(dict.fromkeys({refused!r}))
-import tyro
 from weights_conversion import dalle
 dalle._CHECKED_SIZE = 32
-tyro.cli(dalle.main)
+dalle.main(*sys.argv[1:3], any_size=True)
 from gss_keras import DiscreteVAE
 print(DiscreteVAE.from_preset("dalle").codebook_size)
 """
@@ -161,9 +161,8 @@ print(DiscreteVAE.from_preset("dalle").codebook_size)
 def test_neither_pytorch_nor_dall_e_is_needed(files, tmp_path):
     refused = {"dall_e", "torch"} - {keras.backend.backend()}
     code = _COMMAND.format(refused=refused)
-    flags = ["--encoder", files[0], "--decoder", files[1], "--any-size"]
     answer = subprocess.run(
-        [sys.executable, "-c", code, *flags],
+        [sys.executable, "-c", code, *files],
         cwd=ROOT,
         env={**os.environ, "GSS_KERAS_HOME": str(tmp_path / "mine")},
         capture_output=True,
@@ -297,7 +296,9 @@ def test_files_must_be_given_or_fetched(files, tmp_path):
 def test_by_name_only_once_converted(files):
     with pytest.raises(ValueError, match="weights_conversion.dalle --download"):
         DiscreteVAE.from_preset("dalle")
-    dalle.main(*files, any_size=True)
+    encoder, decoder = map(str, files)
+    flags = ["--encoder", encoder, "--decoder", decoder, "--any-size"]
+    tyro.cli(dalle.main, args=flags)
     assert DiscreteVAE.from_preset("dalle").codebook_size == 24
 
 
