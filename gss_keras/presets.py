@@ -12,6 +12,9 @@ import keras
 _FORMAT = 1
 _CONFIG, _WEIGHTS, _CARD = "config.json", "model.weights.h5", "README.md"
 _BUNDLED = pathlib.Path(__file__).parent / "assets"
+_HOME = "GSS_KERAS_HOME"
+# Presets that may not be bundled, and what writes them into `home()`.
+_CONVERTED = {"dalle": "python -m weights_conversion.dalle --download"}
 
 
 class PresetMixin:
@@ -67,7 +70,8 @@ class PresetMixin:
 
         Args:
             preset: Path of a folder written by `save_to_preset`, or the name
-                of a bundled preset (see `gss_keras.presets.bundled`).
+                of a bundled preset (see `gss_keras.presets.bundled`) or of
+                one in `gss_keras.presets.home()`, such as "dalle".
 
         Returns:
             A model of this class.
@@ -102,12 +106,34 @@ def bundled():
     return sorted(path.parent.name for path in _BUNDLED.glob(f"*/{_CONFIG}"))
 
 
+def home():
+    """Return the folder in which converted presets are found by name.
+
+    It is the one that the environment variable `GSS_KERAS_HOME` names, by
+    default `.cache/gss_keras` in the user's home.
+
+    Returns:
+        A `pathlib.Path`; the folder need not exist.
+    """
+    folder = os.environ.get(_HOME) or pathlib.Path("~", ".cache", "gss_keras")
+    return pathlib.Path(folder).expanduser().absolute()
+
+
 def _find(preset):
     folder = pathlib.Path(preset).expanduser()
     if folder.is_dir():
         return folder
     if str(preset) in bundled():
         return _BUNDLED / str(preset)
+    if folder.parts == (folder.name,) and (home() / folder).is_dir():
+        return home() / folder
+    if str(preset) in _CONVERTED:
+        raise ValueError(
+            f"The preset {str(preset)!r} is not bundled, for its license and "
+            f"size. Write it to {home() / folder} (the environment variable "
+            f"`{_HOME}` moves that folder) with: {_CONVERTED[str(preset)]} . "
+            f"Received: preset={str(preset)!r}"
+        )
     raise ValueError(
         "`preset` must be a folder written by `save_to_preset` or one of the "
         f"bundled presets {bundled()}. Received: preset={str(preset)!r}"

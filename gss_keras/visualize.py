@@ -25,7 +25,7 @@ def paint(mask, palette, ignore_color=(0, 0, 0)):
         [[[255, 0, 0], [0, 0, 0]]]
     """
     colors = np.vstack([palette, [ignore_color]]).astype("uint8")
-    mask = np.asarray(mask)
+    mask = np.asarray(mask).astype(int)  # -1 does not fit a uint8
     return colors[np.where((mask >= 0) & (mask < len(palette)), mask, -1)]
 
 

@@ -121,6 +121,22 @@ def test_bundled_presets_load_by_name():
     assert gss_keras.DiscreteVAE.from_preset("maskige").stride == 4
 
 
+def test_converted_presets_load_by_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("GSS_KERAS_HOME", str(tmp_path / "home"))
+    assert gss_keras.presets.home() == tmp_path / "home"
+    load = gss_keras.DiscreteVAE.from_preset
+    with pytest.raises(ValueError, match="dalle --download") as caught:
+        load("dalle")
+    assert str(tmp_path / "home" / "dalle") in str(caught.value)
+    tiny_tokenizer(codebook_size=9).save_to_preset(tmp_path / "home/dalle")
+    assert load("dalle").codebook_size == 9
+    with pytest.raises(ValueError, match="`preset` must be a folder"):
+        load("x/dalle")
+    monkeypatch.delenv("GSS_KERAS_HOME")
+    home = gss_keras.presets.home()
+    assert home.is_absolute() and home.parts[-2:] == (".cache", "gss_keras")
+
+
 _PREDICT = """
 import sys
 import numpy as np

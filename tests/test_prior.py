@@ -3,13 +3,13 @@ import json
 import keras
 import numpy as np
 import pytest
-from dalle_weights import load_torch_weights
 from keras import ops
 from release import head_tensors
 from tiny import tiny_data, tiny_posterior, tiny_prior, tiny_tokenizer
 
 import gss_keras
 from weights_conversion import heads, porting
+from weights_conversion.dalle import load_weights
 
 
 class StoredFeatures(keras.Model):
@@ -43,7 +43,7 @@ def prior(release):
         hidden=vae["n_hid"],
         decoder_initial=vae["n_init"],
     )
-    load_torch_weights(tokenizer, lambda name: release[f"sd/d_vae.{name}"])
+    load_weights(tokenizer, lambda name: release[f"sd/d_vae.{name}"])
     prior = gss_keras.LatentPrior(
         StoredFeatures(
             [

@@ -137,7 +137,8 @@ def set_weights(layer, arrays):
             f"The weights of layer `{layer.name}` must have the shapes "
             f"{expected}. Received: {received}"
         )
-    layer.set_weights(arrays)
+    # Copies in order, since PyTorch warns of arrays that are read-only.
+    layer.set_weights([np.array(array, order="C") for array in arrays])
 
 
 def port_layers(source, model, layers, kept=()):
@@ -184,7 +185,7 @@ def port_layers(source, model, layers, kept=()):
             )
         arrays.append(array)
     for (_, variable, _), array in zip(plan, arrays, strict=True):
-        variable.assign(array)
+        variable.assign(np.array(array, order="C"))
 
 
 def _plan_layer(prefix, layer):

@@ -3,10 +3,10 @@ import pathlib
 import keras
 import numpy as np
 import pytest
-from dalle_weights import load_torch_weights
 from keras import ops
 
 from gss_keras.tokenizer.discrete_vae import DiscreteVAE
+from weights_conversion.dalle import load_weights
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "dalle_vae.npz"
 SMALL = {
@@ -35,7 +35,7 @@ def golden():
 @pytest.fixture(scope="module")
 def dalle(golden):
     tokenizer = DiscreteVAE(codebook_size=512, hidden=64, decoder_initial=16)
-    load_torch_weights(tokenizer, lambda name: golden[f"sd/{name}"])
+    load_weights(tokenizer, lambda name: golden[f"sd/{name}"])
     return tokenizer
 
 
@@ -91,7 +91,7 @@ def test_same_as_dall_e_package():
     weights = {f"encoder.{k}": v for k, v in encoder.state_dict().items()}
     weights |= {f"decoder.{k}": v for k, v in decoder.state_dict().items()}
     tokenizer = DiscreteVAE(codebook_size=40, hidden=32, decoder_initial=8)
-    load_torch_weights(tokenizer, lambda name: weights[name].cpu().numpy())
+    load_weights(tokenizer, lambda name: weights[name].cpu().numpy())
 
     maskige = np.random.default_rng(0).uniform(size=(1, 16, 24, 3))
     maskige = maskige.astype("float32")

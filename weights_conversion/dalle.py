@@ -1,0 +1,365 @@
+r"""Converts the discrete VAE of DALL-E into a preset.
+
+`pip install "gss-keras[data]"`, then
+
+    python -m weights_conversion.dalle --download
+
+which fetches OpenAI's `encoder.pkl` and `decoder.pkl` (0.4 GB), or, where
+they are at hand,
+
+    python -m weights_conversion.dalle \
+        --encoder encoder.pkl --decoder decoder.pkl
+
+Neither PyTorch nor the package `dall_e` is needed, and nothing that the files
+contain is run. Afterwards `DiscreteVAE.from_preset("dalle")` finds the preset.
+"""
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+import re
+import sys
+import tempfile
+
+import keras
+import numpy as np
+
+from gss_keras import presets, visualize
+from gss_keras.maskige import palettes
+from gss_keras.tokenizer import DiscreteVAE
+from weights_conversion import porting
+from weights_conversion.download import download
+from weights_conversion.pickled_modules import read_module
+
+BASE_URL = "https://cdn.openai.com/dall-e/"
+PARAMETERS = {"encoder": 53_786_240, "decoder": 43_829_766}
+# Random weights give 5 to 8 dB, the bundled compact tokenizer 19.
+MINIMAL_PSNR = 12.0
+_CHECKED_SIZE = 256
+_PARTS = (
+    "dall_e.utils.Conv2d",
+    "functools.partial",
+    "torch.nn.modules.activation.ReLU",
+    "torch.nn.modules.container.ModuleDict",
+    "torch.nn.modules.container.ModuleList",
+    "torch.nn.modules.container.Sequential",
+    "torch.nn.modules.linear.Identity",
+    "torch.nn.modules.pooling.MaxPool2d",
+    "torch.nn.modules.upsampling.Upsample",
+)
+_CARD = """\
+# dalle
+
+The discrete VAE of DALL-E: stride {stride}, {codebook_size} tokens,
+{parameters:,} parameters, stored in float32.
+
+```python
+import gss_keras
+
+tokenizer = gss_keras.DiscreteVAE.from_preset("dalle")
+```
+
+* **Its use is to be indicated.** The license, a modified MIT license of OpenAI
+  (github.com/openai/DALL-E), asks to use the model responsibly and to indicate
+  clearly that it was used. Say so wherever you show or pass on results or
+  models made with this tokenizer. The weights are not part of `gss_keras`.
+* **Source**: an `encoder.pkl` and a `decoder.pkl`, as OpenAI publishes them at
+  {base_url} without checksums. Those converted here have the SHA-256
+  - encoder: `{encoder_sha256}`
+  - decoder: `{decoder_sha256}`
+* **Converted** by `python -m weights_conversion.dalle`: {counts}.
+* **Check**: a drawn maskige came back with a PSNR of {psnr:.1f} dB.
+* **Made for** photos of all kinds, by Ramesh et al., "Zero-Shot Text-to-Image
+  Generation", 2021; maskiges are not what it was trained on.
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """A drawn maskige that went through tokens and back.
+
+    Attributes:
+        psnr: Peak signal-to-noise ratio of what came back, in dB.
+        picture: Both side by side, uint8 `(height, width, 3)`.
+    """
+
+    psnr: float
+    picture: np.ndarray
+
+
+def read(encoder, decoder):
+    """Reads the tensors of both modules.
+
+    Args:
+        encoder: Path of `encoder.pkl`.
+        decoder: Path of `decoder.pkl`.
+
+    Returns:
+        A dict from name, begun by `encoder.` or `decoder.`, to array.
+
+    Raises:
+        ValueError: If a file is no such module or asks for anything else.
+    """
+    tensors = {}
+    for side, path in (("encoder", encoder), ("decoder", decoder)):
+        kind = f"dall_e.{side}.{side.capitalize()}"
+        module = read_module(path, kind, {*_PARTS, f"{kind}Block"})
+        tensors |= {f"{side}.{name}": module[name] for name in module}
+    return tensors
+
+
+def infer_sizes(tensors):
+    """Reads the tokenizer's sizes from the shapes of its tensors.
+
+    Args:
+        tensors: What `read` returns.
+
+    Returns:
+        A dict of arguments of `DiscreteVAE`.
+
+    Raises:
+        ValueError: If a tensor that shows a size is missing.
+    """
+
+    def shape(name):
+        tensor = tensors.get(f"{name}.w", np.empty(0))
+        if tensor.ndim != 4:
+            raise ValueError(
+                f"The modules must have a convolution `{name}.w`. "
+                f"Received: {sorted(tensors)}"
+            )
+        return tensor.shape
+
+    def count(kind):
+        found = re.findall(rf"{kind}_(\d+)", " ".join(tensors))
+        return max(map(int, found), default=0)
+
+    return {
+        "codebook_size": shape("encoder.blocks.output.conv")[0],
+        "hidden": shape("encoder.blocks.input")[0],
+        "decoder_hidden": shape("decoder.blocks.output.conv")[1],
+        "groups": count("group"),
+        "blocks": count("block"),
+        "decoder_initial": shape("decoder.blocks.input")[0],
+        "input_kernel": shape("encoder.blocks.input")[2],
+        "output_channels": shape("decoder.blocks.output.conv")[0],
+    }
+
+
+def load_weights(tokenizer, take):
+    """Fills a tokenizer with the tensors of DALL-E's modules.
+
+    Args:
+        tokenizer: A `DiscreteVAE` of their sizes.
+        take: Function from the name of a tensor, as in `read`, to the tensor
+            as an array. It is asked for each tensor once.
+
+    Raises:
+        ValueError: If a tensor has another shape than the layer.
+    """
+
+    def put(convolution, name):
+        kernel = take(f"{name}.w").transpose(2, 3, 1, 0)
+        porting.set_weights(convolution, [kernel, take(f"{name}.b")])
+
+    for side in ("encoder", "decoder"):
+        for layer in getattr(tokenizer, side).layers:
+            if not layer.name.startswith("group_"):
+                continue
+            _, group, _, block = layer.name.split("_")
+            name = f"{side}.blocks.group_{group}.block_{block}"
+            if layer.shortcut is not None:
+                put(layer.shortcut, f"{name}.id_path")
+            for number, convolution in enumerate(layer.convolutions, start=1):
+                put(convolution, f"{name}.res_path.conv_{number}")
+    put(tokenizer.encoder.get_layer("input"), "encoder.blocks.input")
+    put(tokenizer.to_logits, "encoder.blocks.output.conv")
+    put(tokenizer.decoder.get_layer("output"), "decoder.blocks.output.conv")
+    # On one-hot tokens the decoder's first convolution is a table lookup.
+    rows = take("decoder.blocks.input.w")[:, :, 0, 0].T
+    bias = take("decoder.blocks.input.b")
+    porting.set_weights(tokenizer.lookup, [rows, bias])
+
+
+def build(tensors, any_size=False):
+    """Builds the tokenizer out of the tensors of both modules.
+
+    Args:
+        tensors: What `read` returns.
+        any_size: Whether other sizes than those of the released modules are
+            accepted.
+
+    Returns:
+        A `DiscreteVAE`.
+
+    Raises:
+        ValueError: If a tensor is missing, left over or of another shape, or
+            the modules are not as large as the released ones.
+    """
+    counts = count_parameters(tensors)
+    if not any_size and counts != PARAMETERS:
+        raise ValueError(
+            f"The released modules have {PARAMETERS} parameters. Download "
+            "them again, or accept other sizes with `any_size` (--any-size). "
+            f"Received: {counts}"
+        )
+    tokenizer = DiscreteVAE(**infer_sizes(tensors))
+    source = porting.Source(tensors)
+    load_weights(tokenizer, source.take)
+    source.require_empty()
+    return tokenizer
+
+
+def count_parameters(tensors):
+    """Counts the numbers of each module: a dict from side to int."""
+    return {
+        side: sum(
+            tensor.size
+            for name, tensor in tensors.items()
+            if name.startswith(side)
+        )
+        for side in PARAMETERS
+    }
+
+
+def check(tokenizer):
+    """Sends a drawn maskige through a tokenizer, for a person to look at.
+
+    Args:
+        tokenizer: A `DiscreteVAE`.
+
+    Returns:
+        A `Check`.
+    """
+    from gss_keras.data.label_maps import draw_label_map
+
+    size = -(-_CHECKED_SIZE // tokenizer.stride) * tokenizer.stride
+    palette = palettes.maximal_distance(19)
+    regions = draw_label_map(1, size, size).astype(int)
+    mask = np.where(regions == 255, 255, regions % len(palette))
+    maskige = visualize.paint(mask, palette) / np.float32(255)
+    painted = tokenizer.predict_on_batch(maskige[None])[0]
+    error = np.mean((painted - maskige) ** 2)
+    picture = visualize.panel([[maskige, painted]], ["maskige", "from tokens"])
+    # An error of one step in 255 is as good as none.
+    return Check(-10 * np.log10(max(error, 255.0**-2)), picture)
+
+
+def convert(encoder, decoder, output, any_size=False):
+    """Writes the preset and, beside it, the picture of its check.
+
+    Args:
+        encoder: Path of `encoder.pkl`.
+        decoder: Path of `decoder.pkl`.
+        output: Folder of the preset; the picture is `<output>_check.png`.
+        any_size: As in `build`.
+
+    Returns:
+        A pair of the `DiscreteVAE` and its `Check`.
+
+    Raises:
+        ValueError: If a file is not what it should be, see `read` and
+            `build`, or `output` holds something else than a preset. Nothing
+            is written then.
+    """
+    tensors = read(encoder, decoder)
+    tokenizer = build(tensors, any_size)
+    checked = check(tokenizer)
+    card = _CARD.format(
+        stride=tokenizer.stride,
+        codebook_size=tokenizer.codebook_size,
+        parameters=tokenizer.count_params(),
+        base_url=BASE_URL,
+        encoder_sha256=_sha256(encoder),
+        decoder_sha256=_sha256(decoder),
+        counts=" and ".join(
+            f"{count:,} parameters of the {side}"
+            for side, count in count_parameters(tensors).items()
+        ),
+        psnr=checked.psnr,
+    )
+    output = pathlib.Path(output).expanduser().absolute()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent) as folder:
+        picture = pathlib.Path(folder, "check.png")
+        visualize.save(checked.picture, picture)
+        tokenizer.save_to_preset(output, card=card)
+        os.replace(picture, picture_of(output))
+    return tokenizer, checked
+
+
+def picture_of(output):
+    """Returns the path of the picture beside a preset."""
+    output = pathlib.Path(output)
+    return output.with_name(f"{output.name}_check.png")
+
+
+def main(
+    encoder: pathlib.Path | None = None,
+    decoder: pathlib.Path | None = None,
+    output: pathlib.Path | None = None,
+    download: bool = False,
+    base_url: str = BASE_URL,
+    any_size: bool = False,
+):
+    """Converts the discrete VAE of DALL-E into a preset.
+
+    Args:
+        encoder: File `encoder.pkl`.
+        decoder: File `decoder.pkl`.
+        output: Folder to write the preset into, by default the one where
+            `DiscreteVAE.from_preset("dalle")` looks: `dalle` in the folder
+            named by GSS_KERAS_HOME, or else in ~/.cache/gss_keras.
+        download: Fetch the files that are not given, and keep them in the
+            folder `downloads` beside the default output.
+        base_url: Where to fetch them from.
+        any_size: Accept modules of other sizes than the released ones.
+    """
+    output = output or presets.home() / "dalle"
+    try:
+        encoder, decoder = _find_files(encoder, decoder, download, base_url)
+        tokenizer, checked = convert(encoder, decoder, output, any_size)
+    except (ImportError, OSError, ValueError) as error:
+        # A file once fetched is used again, be it a wrong one.
+        fetched = presets.home() / "downloads"
+        hint = f"\nDelete {fetched} to fetch them anew" if download else ""
+        sys.exit(f"error: {error}{hint}")
+    print(f"{tokenizer.count_params():,} parameters, each taken once")
+    print(
+        f"a drawn maskige came back with a PSNR of {checked.psnr:.1f} dB; "
+        f"look at {picture_of(output)}"
+    )
+    if checked.psnr < MINIMAL_PSNR:
+        print(
+            f"warning: below {MINIMAL_PSNR:.0f} dB it is no copy, so these "
+            "are not the weights of a trained tokenizer"
+        )
+    print(f"wrote {output}, on Keras' {keras.backend.backend()} backend")
+    print("Its license asks you to indicate clearly that DALL-E's was used.")
+
+
+def _find_files(encoder, decoder, is_download, base_url):
+    files = {"encoder.pkl": encoder, "decoder.pkl": decoder}
+    missing = [name for name, path in files.items() if path is None]
+    if missing and not is_download:
+        raise ValueError(
+            "Both files must be given with `--encoder` and `--decoder`, or "
+            f"fetched with `--download`. Received: {' and '.join(missing)} "
+            "not given"
+        )
+    for name in missing:
+        files[name] = presets.home() / "downloads" / name
+        download(f"{base_url.rstrip('/')}/{name}", files[name])
+    return files.values()
+
+
+def _sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+if __name__ == "__main__":
+    import tyro
+
+    tyro.cli(main)
