@@ -25,20 +25,27 @@ def test_a_preset_is_three_files(preset):
     assert "DiscreteVAE" in (preset / "README.md").read_text()
 
 
-def test_half_precision_halves_the_weights(tmp_path):
+def test_half_precision_halves_kernels_and_keeps_vectors(tmp_path):
     tokenizer = tiny_tokenizer()
+    rng = np.random.default_rng(0)
+    tokenizer.set_weights(
+        [1e-6 * rng.random(w.shape) for w in tokenizer.get_weights()]
+    )
     tokenizer.save_to_preset(tmp_path / "half", dtype="float16")
     loaded = gss_keras.DiscreteVAE.from_preset(tmp_path / "half")
     pairs = zip(tokenizer.get_weights(), loaded.get_weights(), strict=True)
     for ours, theirs in pairs:
         assert theirs.dtype == "float32"
-        np.testing.assert_array_equal(theirs, ours.astype("float16"))
-    kinds = set()
+        stored = ours.astype("float16") if ours.ndim > 1 else ours
+        np.testing.assert_array_equal(theirs, stored)
+    kinds = {1: set()}
     with h5py.File(tmp_path / "half" / "model.weights.h5") as file:
         file.visititems(
-            lambda _, item: kinds.add(str(getattr(item, "dtype", "")))
+            lambda _, item: kinds.setdefault(
+                getattr(item, "ndim", 0), set()
+            ).add(str(getattr(item, "dtype", "")))
         )
-    assert "float16" in kinds and "float32" not in kinds
+    assert (kinds[1], kinds[4]) == ({"float32"}, {"float16"})
 
 
 def test_saving_again_replaces_the_preset(preset):

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from gss_keras.data.label_maps import draw_label_map
-from gss_keras.data.label_noise import VOID, add_void, roughen, smooth_noise
+from gss_keras.data.label_noise import add_void, roughen, smooth_noise
+from gss_keras.maskige import IGNORE_LABEL
 
 
 def test_same_seed_same_map():
@@ -21,7 +22,7 @@ def test_maps_hold_many_regions_of_all_sizes():
         for region, size in zip(
             *np.unique(regions, return_counts=True), strict=True
         )
-        if region != VOID
+        if region != IGNORE_LABEL
     ]
     assert len(sizes) > 12 * 8
     assert np.mean(np.array(sizes) < 200) > 0.1
@@ -32,9 +33,9 @@ def test_maps_hold_many_regions_of_all_sizes():
 def test_maps_hold_thin_things_and_gaps():
     maps = np.stack([draw_label_map(seed, 128, 128) for seed in range(20)])
     middle, left, right = maps[:, :, 3:-3], maps[:, :, :-6], maps[:, :, 6:]
-    is_thin = (middle != left) & (middle != right) & (middle != VOID)
+    is_thin = (middle != left) & (middle != right) & (middle != IGNORE_LABEL)
     assert is_thin.mean() > 0.01
-    assert 0.001 < (maps == VOID).mean() < 0.2
+    assert 0.001 < (maps == IGNORE_LABEL).mean() < 0.2
 
 
 def test_roughen_only_moves_regions():
@@ -52,7 +53,7 @@ def test_void_is_the_only_new_region():
     regions = np.zeros((64, 64), "uint8")
     regions[20:40] = 3
     drawn = [add_void(regions, np.random.default_rng(i)) for i in range(10)]
-    assert set(np.unique(drawn)) == {0, 3, VOID}
+    assert set(np.unique(drawn)) == {0, 3, IGNORE_LABEL}
 
 
 @pytest.mark.parametrize("cell", [2, 8, 100])
