@@ -66,7 +66,7 @@ class PresetMixin:
 
     @classmethod
     def from_preset(cls, preset):
-        """Build a model from a folder and loads its weights.
+        """Build a model from a folder and load its weights.
 
         Args:
             preset: Path of a folder written by `save_to_preset`, or the name
@@ -185,9 +185,22 @@ def _config_text(model):
     record = {
         "format": _FORMAT,
         "keras_version": metadata.version("keras"),
-        "model": keras.saving.serialize_keras_object(model),
+        "model": _without_training(keras.saving.serialize_keras_object(model)),
     }
     return json.dumps(record, indent=1) + "\n"
+
+
+def _without_training(config):
+    """Leave out optimizers: a preset is a model, however it was trained."""
+    if isinstance(config, dict):
+        return {
+            key: _without_training(value)
+            for key, value in config.items()
+            if key != "compile_config"
+        }
+    if isinstance(config, list | tuple):
+        return [_without_training(value) for value in config]
+    return config
 
 
 def _default_card(model):

@@ -10,6 +10,7 @@ import pytest
 from tiny import tiny_data, tiny_posterior, tiny_prior, tiny_tokenizer
 
 import gss_keras
+from gss_keras.training import adamw
 
 
 @pytest.fixture
@@ -46,6 +47,23 @@ def test_half_precision_halves_kernels_and_keeps_vectors(tmp_path):
             ).add(str(getattr(item, "dtype", "")))
         )
     assert (kinds[1], kinds[4]) == ({"float32"}, {"float16"})
+
+
+def test_a_trained_model_loads_without_what_trained_it(tmp_path):
+    tokenizer = tiny_tokenizer()
+    tokenizer.compile(adamw(1e-3, steps=10, warmup_steps=2))
+    tokenizer.save_to_preset(tmp_path / "trained")
+    program = (
+        "import gss_keras, sys; "
+        "gss_keras.DiscreteVAE.from_preset(sys.argv[1]); print('loaded')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "trained"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "loaded" in done.stdout, done.stderr
 
 
 def test_saving_again_replaces_the_preset(preset):
@@ -148,6 +166,7 @@ _PREDICT = """
 import sys
 import numpy as np
 import gss_keras
+from gss_keras.training import adamw
 segmenter = gss_keras.GenerativeSegmenter.from_preset(sys.argv[1])
 photos = np.load(sys.argv[2])
 np.savez(
