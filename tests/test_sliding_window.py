@@ -22,18 +22,20 @@ def release(golden):
 def toy(release):
     """The fixture's toy network, by the formula in its `meta`."""
 
-    def weight(name):
-        return release[f"sd/{name}"]
+    def weight(name, axes=(0,)):
+        array = release[f"sd/{name}"].transpose(axes)
+        return ops.convert_to_tensor(array.copy())
 
     def score(photos):
-        kernel = weight("backbone.conv.weight").transpose(2, 3, 1, 0)
+        kernel = weight("backbone.conv.weight", (2, 3, 1, 0))
+        photos = ops.convert_to_tensor(photos)
         x = ops.conv(photos, kernel, padding="same")
         x = x + weight("backbone.conv.bias")
-        kernel = weight("decode_head.conv.weight").transpose(2, 3, 1, 0)
+        kernel = weight("decode_head.conv.weight", (2, 3, 1, 0))
         x = ops.conv(x, kernel) + weight("decode_head.conv.bias")
         x = ops.repeat(ops.repeat(x, 2, axis=1), 2, axis=2)
         wide = x.shape[2]
-        ramp = np.arange(wide, dtype="float32") * 2 / wide
+        ramp = ops.arange(wide, dtype="float32") * 2 / wide
         x = x * (1 + 0.25 * ramp)[:, None]
         return ops.convert_to_numpy(resize_bilinear(x, *photos.shape[1:3]))
 
