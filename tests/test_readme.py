@@ -4,7 +4,6 @@ import pathlib
 import re
 
 import numpy as np
-import pytest
 from PIL import Image
 from tiny import tiny_prior
 
@@ -33,8 +32,7 @@ def test_segment_photos(tmp_path, monkeypatch):
     assert names["doubts"].shape == (4, 2, 32, 48)
 
 
-@pytest.mark.parametrize("epochs", [1])
-def test_train_on_your_own_folders(tmp_path, monkeypatch, epochs):
+def test_train_on_your_own_folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for record in data.streets.Streets(count=2, seed=0, size=(192, 256)):
         for folder, content in [("images", "photo"), ("masks", "mask")]:
@@ -46,6 +44,6 @@ def test_train_on_your_own_folders(tmp_path, monkeypatch, epochs):
             Image.fromarray(ids).save(path)
     text = snippet("Train on your own folders")
     assert text.count("epochs=20") == 1
-    exec(text.replace("epochs=20", f"epochs={epochs}"), {})
+    exec(text.replace("epochs=20", "epochs=1"), {})
     segmenter = gss_keras.GenerativeSegmenter.from_preset("my_segmenter")
     assert segmenter.posterior.num_classes == 3
