@@ -4,6 +4,7 @@ import numpy as np
 from keras import ops
 
 from weights_conversion import porting
+from weights_conversion.backbones import swin_block_layers
 
 # The release fuses levels in the order of strides 8, 4, 16, 32: where each of
 # strides 4, 8, 16, 32 stands in it.
@@ -29,11 +30,11 @@ def port_prior_head(source, prior):
             source, "convs_pixel", "fusion_conv_pixel", prior.pixel_fusion
         )
     for index, block in enumerate(prior.blocks):
-        port_swin_block(source, f"transformer_block.blocks.{index}", block)
-    porting.port_layer_normalization(source, "swin_ln", prior.norm)
+        _port_swin_block(source, f"transformer_block.blocks.{index}", block)
+    porting.port_layer(source, "swin_ln", prior.norm)
     _port_projection(source, "conv_before_seg", prior.projection)
-    porting.port_dense(source, "conv_seg", prior.vocabulary)
-    porting.port_dense(source, "conv_seg_pixel", prior.pixel_classifier)
+    porting.port_layer(source, "conv_seg", prior.vocabulary)
+    porting.port_layer(source, "conv_seg_pixel", prior.pixel_classifier)
 
 
 def port_window_inverse(source, inverse):
@@ -48,35 +49,22 @@ def port_window_inverse(source, inverse):
     """
     _port_projection(source, "projection", inverse.projection)
     for index, block in enumerate(inverse.blocks):
-        port_swin_block(source, f"post_transformer_block.blocks.{index}", block)
-    porting.port_layer_normalization(source, "post_swin_ln", inverse.norm)
-    porting.port_dense(source, "cls_segmap.conv", inverse.classifier)
+        _port_swin_block(
+            source, f"post_transformer_block.blocks.{index}", block
+        )
+    porting.port_layer(source, "post_swin_ln", inverse.norm)
+    porting.port_layer(source, "cls_segmap.conv", inverse.classifier)
 
 
-def port_swin_block(source, prefix, block):
-    """Fills a `SwinBlock` from the names that mmsegmentation gives it."""
-    attention = f"{prefix}.attn.w_msa"
-    porting.port_layer_normalization(
-        source, f"{prefix}.norm1", block.attention_norm
-    )
-    porting.port_dense(
-        source, f"{attention}.qkv", block.attention.query_key_value
-    )
-    porting.port_dense(source, f"{attention}.proj", block.attention.projection)
-    block.attention.relative_position_bias.assign(
-        source.take(f"{attention}.relative_position_bias_table")
-    )
-    source.discard_matching(f"{attention}.relative_position_index")
-    porting.port_layer_normalization(
-        source, f"{prefix}.norm2", block.perceptron_norm
-    )
-    porting.port_dense(source, f"{prefix}.ffn.layers.0.0", block.expand)
-    porting.port_dense(source, f"{prefix}.ffn.layers.1", block.reduce)
+def _port_swin_block(source, prefix, block):
+    for name, layer in swin_block_layers(block, prefix).items():
+        porting.port_layer(source, name, layer)
+    source.discard_matching(f"{prefix}.attn.w_msa.relative_position_index")
 
 
 def _port_projection(source, prefix, block):
-    porting.port_dense(source, f"{prefix}.conv", block.convolution)
-    porting.port_batch_normalization(source, f"{prefix}.bn", block.norm)
+    porting.port_layer(source, f"{prefix}.conv", block.convolution)
+    porting.port_layer(source, f"{prefix}.bn", block.norm)
 
 
 def _port_fusion(source, levels, fuse, fusion):

@@ -109,19 +109,20 @@ def port_batch_normalization(source, prefix, layer):
     set_weights(layer, arrays)
 
 
-def port_dense(source, prefix, layer):
-    """Fills a `Dense`, or a layer like it, from a linear layer or 1x1 conv."""
-    kernel = source.take(f"{prefix}.weight")
-    kernel = kernel.reshape(kernel.shape[:2]).T
-    has_bias = getattr(layer, "use_bias", True)
-    bias = [source.take(f"{prefix}.bias")] if has_bias else []
-    set_weights(layer, [kernel, *bias])
+def port_layer(source, prefix, layer):
+    """Fills one layer, of the kinds that `port_layers` knows.
 
+    The tensor of a `Dense` may also be that of a 1x1 convolution.
 
-def port_layer_normalization(source, prefix, layer):
-    """Fills a `LayerNormalization` from `<prefix>.weight` and `.bias`."""
-    names = ("weight", "bias")
-    set_weights(layer, [source.take(f"{prefix}.{name}") for name in names])
+    Raises:
+        ValueError: If a tensor is missing or of another shape.
+    """
+    for name, variable, axes in _plan_layer(prefix, layer):
+        array = source.take(name)
+        if array.shape[len(axes) :] == (1, 1):
+            array = array[..., 0, 0]
+        variable.assign(_arrange(name, array, variable, axes))
+    source.discard_matching(f"{prefix}.num_batches_tracked")
 
 
 def set_weights(layer, arrays):
@@ -174,18 +175,23 @@ def port_layers(source, model, layers, kept=()):
     filled = [variable for _, variable, _ in plan]
     filled += [variable for layer in kept for variable in layer.weights]
     _require_filled(model, filled)
-    arrays = []
-    for name, variable, axes in plan:
-        array = source.take(name)
-        array = array.transpose(axes) if array.ndim == len(axes) else array
-        if array.shape != tuple(variable.shape):
-            raise ValueError(
-                f"The tensor `{name}`, in the order of Keras, must have the "
-                f"shape {tuple(variable.shape)}. Received: {array.shape}"
-            )
-        arrays.append(array)
+    arrays = [
+        _arrange(name, source.take(name), variable, axes)
+        for name, variable, axes in plan
+    ]
     for (_, variable, _), array in zip(plan, arrays, strict=True):
-        variable.assign(np.array(array, order="C"))
+        variable.assign(array)
+
+
+def _arrange(name, array, variable, axes):
+    """Returns a copy of a tensor in the order of Keras, checked."""
+    array = array.transpose(axes) if array.ndim == len(axes) else array
+    if array.shape != tuple(variable.shape):
+        raise ValueError(
+            f"The tensor `{name}`, in the order of Keras, must have the "
+            f"shape {tuple(variable.shape)}. Received: {array.shape}"
+        )
+    return np.array(array, order="C")
 
 
 def _plan_layer(prefix, layer):
