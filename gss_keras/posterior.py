@@ -8,6 +8,7 @@ from gss_keras.layers.backend import argmax, resize_bilinear
 from gss_keras.maskige import (
     IGNORE_LABEL,
     MaskigeMapping,
+    NearestColorInverse,
     check_masks,
     inverse_from,
 )
@@ -37,6 +38,11 @@ class LatentPosterior(PresetMixin, Stage):
             By default a quarter of the tokenizer's stride, so that tokens lie
             at 1/4 of the photo.
         ignore_color: RGB 0-255 that ignored pixels are painted with.
+        alignment: How a decoded maskige is laid over a photo whose sides are
+            no multiples of 4, so that it reaches past the photo. "crop"
+            leaves every token over the pixels it was predicted from;
+            "stretch" squeezes the whole maskige onto the photo, as the
+            official release does.
         **kwargs: Passed to `keras.Model`.
 
     Call arguments:
@@ -48,7 +54,7 @@ class LatentPosterior(PresetMixin, Stage):
 
     Raises:
         ValueError: If `mask_scale` is no divisor of the tokenizer's stride,
-            or palette or inverse are malformed.
+            `alignment` is unknown, or palette or inverse are malformed.
 
     Reference:
         Chen et al., "Generative Semantic Segmentation", CVPR 2023,
@@ -65,9 +71,15 @@ class LatentPosterior(PresetMixin, Stage):
         inverse="nearest_color",
         mask_scale=None,
         ignore_color=(0, 0, 0),
+        alignment="crop",
         **kwargs,
     ):
         palette = as_palette(palette)
+        if alignment not in ("crop", "stretch"):
+            raise ValueError(
+                "`alignment` must be 'crop' or 'stretch'. "
+                f"Received: alignment={alignment!r}"
+            )
         mask_scale = mask_scale or max(1, tokenizer.stride // 4)
         if tokenizer.stride % mask_scale:
             raise ValueError(
@@ -79,6 +91,7 @@ class LatentPosterior(PresetMixin, Stage):
             "palette": palette.tolist(),
             "mask_scale": mask_scale,
             "ignore_color": tuple(ignore_color),
+            "alignment": alignment,
         }
         self.mapping = MaskigeMapping(palette, ignore_color, name="mapping")
         self.tokenizer = tokenizer
@@ -88,6 +101,7 @@ class LatentPosterior(PresetMixin, Stage):
         self.built = True
         self.palette = np.array(palette)
         self.mask_scale = mask_scale
+        self.alignment = alignment
         self.num_classes = len(palette)
         self.scores = SegmentationScores(self.num_classes, IGNORE_LABEL)
 
@@ -102,8 +116,10 @@ class LatentPosterior(PresetMixin, Stage):
     def call(self, masks, training=None):
         tokens = self.encode(masks)
         maskige = self.tokenizer.decode(tokens)
-        height, width = ops.shape(masks)[1], ops.shape(masks)[2]
-        return self.class_logits(maskige, height, width, training=training)
+        grid = ops.shape(tokens)
+        padded = (grid[1] * self.token_stride, grid[2] * self.token_stride)
+        logits = self.class_logits(maskige, *padded, training=training)
+        return logits[:, : ops.shape(masks)[1], : ops.shape(masks)[2]]
 
     def encode(self, masks):
         """Turn masks into tokens.
@@ -120,6 +136,11 @@ class LatentPosterior(PresetMixin, Stage):
     def class_logits(self, maskige, height, width, training=None):
         """Read a decoded maskige back to class logits of a photo's size.
 
+        Where pixels of the maskige are merged into one of the photo, those of
+        the nearest color cast one vote each, since the mean of two classes'
+        colors can be nearest to a third. Logits that were learned are merged
+        as they are.
+
         Args:
             maskige: Float tensor in [0, 1] of shape `(batch, h, w, 3)`, as
                 the tokenizer decodes it: at least `mask_scale` times the
@@ -130,14 +151,19 @@ class LatentPosterior(PresetMixin, Stage):
 
         Returns:
             Float32 tensor of shape `(batch, height, width, num_classes)`.
+            Votes are from 0 to 1 and sum to 1.
         """
         logits = self.inverse(maskige, training=training)
         logits = ops.cast(logits, "float32")
-        if self.mask_scale > 1:
+        if self.alignment == "crop" and self.mask_scale == 1:
+            return logits[:, :height, :width]
+        if isinstance(self.inverse, NearestColorInverse):
+            logits = ops.one_hot(argmax(logits), self.num_classes)
+        size = (height, width)
+        if self.alignment == "crop":
             high, wide = ops.shape(maskige)[1], ops.shape(maskige)[2]
-            scale = self.mask_scale
-            logits = resize_bilinear(logits, high // scale, wide // scale)
-        return logits[:, :height, :width]
+            size = (high // self.mask_scale, wide // self.mask_scale)
+        return resize_bilinear(logits, *size)[:, :height, :width]
 
     def draw_up(self, masks):
         """Pad masks to whole tokens and draw them up `mask_scale` times.
@@ -163,7 +189,7 @@ class LatentPosterior(PresetMixin, Stage):
             masks = ops.repeat(masks, self.mask_scale, axis=2)
         return masks
 
-    def target_tokens(self, masks, guesses):
+    def target_tokens(self, masks, guesses=None):
         """Turn drawn-up masks into the tokens that a prior has to predict.
 
         Ignored pixels are painted as the prior itself guesses them, so that
@@ -172,7 +198,8 @@ class LatentPosterior(PresetMixin, Stage):
 
         Args:
             masks: Int32 tensor of shape `(batch, h, w)` from `draw_up`.
-            guesses: Int tensor of the same shape, class ids.
+            guesses: Int tensor of the same shape, class ids; without it,
+                ignored pixels keep the ignore color.
 
         Returns:
             Int32 tokens and a float32 tensor of ones where they count, both
@@ -183,8 +210,9 @@ class LatentPosterior(PresetMixin, Stage):
             43.72 (paper, table 6, tokens at 1/8).
         """
         is_known = masks < self.num_classes
-        maskige = self.mapping(ops.where(is_known, masks, guesses))
-        tokens = self.tokenizer.encode(maskige)
+        if guesses is not None:
+            masks = ops.where(is_known, masks, guesses)
+        tokens = self.tokenizer.encode(self.mapping(masks))
         is_known = ops.cast(is_known, "float32")[..., None]
         stride = (self.tokenizer.stride,) * 2
         counted = ops.max_pool(is_known, stride, strides=stride)[..., 0]

@@ -23,10 +23,10 @@ class LatentPrior(PresetMixin, Stage):
 
     A backbone's feature pyramid is fused at 1/4 of the photo, mixed by
     blocks of shifted-window attention and classified over the codebook,
-    position by position. A second, plain branch classifies pixels: it
-    teaches the backbone and paints the pixels that the mask ignores. Train
-    with stock `fit` on photos and masks; validation reports the mIoU of
-    finished masks beside the loss.
+    position by position. In training a second, plain branch classifies
+    pixels: it teaches the backbone and paints the pixels that the mask
+    ignores. Train with stock `fit` on photos and masks; validation reports
+    the mIoU of finished masks beside the loss.
 
     Args:
         backbone: Model from raw photos to a dict of feature maps by stride,
@@ -41,11 +41,13 @@ class LatentPrior(PresetMixin, Stage):
         projection: Channels of the map that is classified into tokens.
         dropout: Probability with which a whole channel of that map is
             dropped in training.
-        separate_pixel_fusion: Whether the pixel branch fuses the pyramid
-            once more, with weights of its own, or reads the fused map of the
-            token branch (the release's "single fusion").
+        pixel_branch: "separate" if the pixel branch fuses the pyramid once
+            more, with weights of its own; "shared" if it reads the fused map
+            of the token branch (the release's "single fusion"); None for no
+            such branch (the release's FT-W): ignored pixels then stay in the
+            ignore color.
         pixel_loss_weight: Weight of the pixel branch's loss, from 0 to 1;
-            tokens get the rest.
+            tokens get the rest, or all where there is no such branch.
         **kwargs: Passed to `keras.Model`.
 
     Call arguments:
@@ -55,13 +57,13 @@ class LatentPrior(PresetMixin, Stage):
 
     Returns:
         A dict with `features`, float `(batch, ceil(height / 4),
-        ceil(width / 4), projection)`, the map before the vocabulary, and
-        `pixel_logits`, float32 `(batch, ceil(height / 4), ceil(width / 4),
-        num_classes)`.
+        ceil(width / 4), projection)`, the map before the vocabulary, and,
+        with a pixel branch, `pixel_logits`, float32 `(batch,
+        ceil(height / 4), ceil(width / 4), num_classes)`.
 
     Raises:
-        ValueError: If the backbone lacks a stride, or the posterior's tokens
-            do not lie at 1/4 of the photo.
+        ValueError: If the backbone lacks a stride, the posterior's tokens
+            do not lie at 1/4 of the photo, or `pixel_branch` is unknown.
 
     Reference:
         Chen et al., "Generative Semantic Segmentation", CVPR 2023,
@@ -81,12 +83,17 @@ class LatentPrior(PresetMixin, Stage):
         window=7,
         projection=2048,
         dropout=0.1,
-        separate_pixel_fusion=True,
+        pixel_branch="separate",
         pixel_loss_weight=0.2,
         **kwargs,
     ):
         shapes = _level_shapes(backbone)
         _check_token_stride(posterior)
+        if pixel_branch not in ("separate", "shared", None):
+            raise ValueError(
+                "`pixel_branch` must be 'separate', 'shared' or None. "
+                f"Received: pixel_branch={pixel_branch!r}"
+            )
         super().__init__(**kwargs)
         self.config = {
             "level_channels": level_channels,
@@ -96,7 +103,7 @@ class LatentPrior(PresetMixin, Stage):
             "window": window,
             "projection": projection,
             "dropout": dropout,
-            "separate_pixel_fusion": separate_pixel_fusion,
+            "pixel_branch": pixel_branch,
             "pixel_loss_weight": pixel_loss_weight,
         }
         self.pixel_loss_weight = pixel_loss_weight
@@ -112,16 +119,19 @@ class LatentPrior(PresetMixin, Stage):
         self.vocabulary = Vocabulary(
             posterior.tokenizer.codebook_size, name="vocabulary"
         )
-        self.pixel_fusion = None
-        if separate_pixel_fusion:
+        self.pixel_fusion = self.pixel_classifier = None
+        if pixel_branch == "separate":
             self.pixel_fusion = LevelFusion(
                 level_channels, level_channels, name="pixel_fusion"
             )
-        self.pixel_classifier = keras.layers.Dense(
-            posterior.num_classes, name="pixel_classifier", dtype="float32"
-        )
+        if pixel_branch:
+            self.pixel_classifier = keras.layers.Dense(
+                posterior.num_classes, name="pixel_classifier", dtype="float32"
+            )
         self._build_layers(shapes)
 
+        self.token_loss = keras.metrics.Mean("token_loss")
+        self.pixel_loss = keras.metrics.Mean("pixel_loss")
         self.token_accuracy = keras.metrics.Mean("token_accuracy")
         self.scores = SegmentationScores(posterior.num_classes)
         self._is_evaluating = False
@@ -135,7 +145,8 @@ class LatentPrior(PresetMixin, Stage):
         if self.pixel_fusion:
             self.pixel_fusion.build(shapes)
             channels = self.config["level_channels"]
-        self.pixel_classifier.build((None, None, None, channels))
+        if self.pixel_classifier:
+            self.pixel_classifier.build((None, None, None, channels))
         self.built = True
 
     def learned_layers(self):
@@ -153,6 +164,8 @@ class LatentPrior(PresetMixin, Stage):
         features = self.projection(self.norm(features), training=training)
         features = self.dropout(features, training=training)
 
+        if not self.pixel_classifier:
+            return {"features": features}
         if self.pixel_fusion:
             pixels = self.pixel_fusion(levels, training=training)
         pixel_logits = self.pixel_classifier(pixels)
@@ -192,23 +205,26 @@ class LatentPrior(PresetMixin, Stage):
             positions that are not ignored.
         """
         del sample_weight
+        weight, pixel_loss, guesses = 0.0, 0.0, None
         masks = self.posterior.draw_up(y)
-        height, width = ops.shape(masks)[1], ops.shape(masks)[2]
-        pixel_logits = resize_bilinear(y_pred["pixel_logits"], height, width)
-        pixel_loss = masked_cross_entropy(
-            masks, pixel_logits, self.posterior.num_classes
-        )
+        if self.pixel_classifier:
+            weight = self.pixel_loss_weight
+            size = ops.shape(masks)[1:3]
+            pixel_logits = resize_bilinear(y_pred["pixel_logits"], *size)
+            pixel_loss = masked_cross_entropy(
+                masks, pixel_logits, self.posterior.num_classes
+            )
+            guesses = argmax(pixel_logits)
 
-        true_tokens, counted = self.posterior.target_tokens(
-            masks, guesses=argmax(pixel_logits)
-        )
+        true_tokens, counted = self.posterior.target_tokens(masks, guesses)
         losses, tokens = self.vocabulary.cross_entropy(
             y_pred["features"], true_tokens
         )
         token_loss = masked_mean(losses, counted)
 
+        self.token_loss.update_state(token_loss)
+        self.pixel_loss.update_state(pixel_loss)
         self._update_metrics(x, y, tokens, true_tokens, counted, training)
-        weight = self.pixel_loss_weight
         return (1.0 - weight) * token_loss + weight * pixel_loss
 
     def _update_metrics(self, x, y, tokens, true_tokens, counted, training):

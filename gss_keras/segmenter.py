@@ -11,7 +11,7 @@ from gss_keras.layers.backend import argmax
 from gss_keras.metrics import SegmentationScores
 from gss_keras.posterior import masked_cross_entropy
 from gss_keras.presets import PresetMixin
-from gss_keras.sliding_window import score_windows
+from gss_keras.sliding_window import score_windows, window_and_stride
 from gss_keras.stage import Stage
 
 
@@ -26,6 +26,11 @@ class GenerativeSegmenter(PresetMixin, Stage):
 
     Args:
         prior: A trained `LatentPrior`.
+        window: Height and width in pixels of the windows in which `predict`
+            and `evaluate` score a photo unless told otherwise; by default
+            they take it as a whole.
+        stride: Distance of the windows downwards and sideways; by default two
+            thirds of the window.
         **kwargs: Passed to `keras.Model`.
 
     Call arguments:
@@ -35,15 +40,20 @@ class GenerativeSegmenter(PresetMixin, Stage):
     Returns:
         Float32 class logits of shape `(batch, height, width, num_classes)`.
 
+    Raises:
+        ValueError: If `window` and `stride` are no pairs of positive ints, or
+            a stride exceeds its window.
+
     Reference:
         Chen et al., "Generative Semantic Segmentation", CVPR 2023, figure 2.
     """
 
     parts = ("prior",)
 
-    def __init__(self, prior, **kwargs):
+    def __init__(self, prior, window=None, stride=None, **kwargs):
         super().__init__(**kwargs)
-        self.config = {}
+        self.window, self.stride = window_and_stride(window, stride)
+        self.config = {"window": self.window, "stride": self.stride}
         self.prior = prior
         self.built = True
         self.scores = SegmentationScores(prior.posterior.num_classes)
@@ -78,7 +88,8 @@ class GenerativeSegmenter(PresetMixin, Stage):
             verbose: 1 shows a progress bar.
             window: Height and width in pixels of the windows that a large
                 photo is scored in; their logits are averaged where they
-                overlap. By default a photo is segmented as a whole.
+                overlap. "whole" for none; by default as the segmenter was
+                made.
             stride: Distance of the windows downwards and sideways; by default
                 two thirds of the window.
             **kwargs: Passed to Keras' `predict`.
@@ -92,12 +103,12 @@ class GenerativeSegmenter(PresetMixin, Stage):
             ValueError: If an array is no photo, see `check_photos`.
         """
         kwargs |= {"batch_size": batch_size, "verbose": verbose}
-        if window is None:
+        score = self._score_windows(window, stride)
+        if score is None:
             return self._predict_with(self._masks, x, **kwargs)
 
         def masks(photos, **kwargs):
-            logits = self._logits_of_windows(photos, window, stride, **kwargs)
-            return logits.argmax(axis=-1).astype("int32")
+            return score(photos, **kwargs).argmax(axis=-1).astype("int32")
 
         return self._predict_with(masks, x, **kwargs)
 
@@ -111,20 +122,60 @@ class GenerativeSegmenter(PresetMixin, Stage):
             masks that `predict` gives.
         """
         kwargs |= {"batch_size": batch_size, "verbose": verbose}
-        predict = super().predict
-        if window is not None:
-            predict = functools.partial(
-                self._logits_of_windows, window=window, stride=stride
-            )
-        return self._predict_with(predict, x, **kwargs)
+        score = self._score_windows(window, stride) or super().predict
+        return self._predict_with(score, x, **kwargs)
 
-    def _logits_of_windows(self, photos, window, stride, **kwargs):
-        if stride is None:
-            stride = tuple(-(-2 * side // 3) for side in window)
+    def _score_windows(self, window, stride):
+        """Return how to score a batch of photos in windows, None for whole."""
+        if window is None:
+            window, stride = self.window, stride or self.stride
+        if window in (None, "whole"):
+            return None
+        window, stride = window_and_stride(window, stride)
         predict = super().predict
-        return score_windows(
-            lambda crops: predict(crops, **kwargs), photos, window, stride
-        )
+
+        def score(photos, **kwargs):
+            return score_windows(
+                lambda crops: predict(crops, **kwargs), photos, window, stride
+            )
+
+        return score
+
+    def evaluate(self, x=None, y=None, window=None, stride=None, **kwargs):
+        """Score the masks of photos against true ones.
+
+        Args:
+            x: Photos `(batch, height, width, 3)`, or anything that Keras'
+                `evaluate` reads batches of photos and masks from.
+            y: Int masks `(batch, height, width)`, 255 where ignored, unless
+                `x` gives them.
+            window: As for `predict`.
+            stride: As for `predict`.
+            **kwargs: Passed to Keras' `evaluate`.
+
+        Returns:
+            What Keras' `evaluate` returns: `loss`, `mIoU`, `mAcc` and
+            `pixel_accuracy` (in percent), with `return_dict=True` as a dict.
+        """
+        score = self._score_windows(window, stride)
+        if score is None:
+            return super().evaluate(x, y, **kwargs)
+        self.check_data(x, y)
+        return self._evaluate_windows(score, x, y, **kwargs)
+
+    def _evaluate_windows(
+        self, score, x, y, batch_size=4, verbose=0, return_dict=False
+    ):
+        loss = keras.metrics.Mean("loss")
+        self.scores.reset_state()
+        for photos, masks in _batches(x, y, batch_size):
+            logits = score(photos, verbose=verbose)
+            loss.update_state(
+                self.compute_loss(y=masks, y_pred=logits), len(photos)
+            )
+        results = {"loss": loss.result(), **self.scores.result()}
+        results = {name: float(value) for name, value in results.items()}
+        return results if return_dict else list(results.values())
 
     def predict_maskiges(self, x, batch_size=4, verbose=0, **kwargs):
         """Paint the masks as the tokenizer decodes them, before X^-1.
@@ -242,6 +293,17 @@ class GenerativeSegmenter(PresetMixin, Stage):
         if posterior is None:
             return segmenter
         return cls(segmenter.prior.with_posterior(posterior))
+
+
+def _batches(x, y, batch_size):
+    """Yield batches of photos and masks as arrays."""
+    if y is not None:
+        for start in range(0, len(x), batch_size):
+            batch = slice(start, start + batch_size)
+            yield np.asarray(x[batch]), np.asarray(y[batch])
+        return
+    for batch in x:
+        yield tuple(ops.convert_to_numpy(array) for array in batch[:2])
 
 
 class _Answer(keras.Model):

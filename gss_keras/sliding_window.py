@@ -48,7 +48,7 @@ def score_windows(score, photos, window, stride):
         The release evaluates Cityscapes with windows of 768 and strides of
         512, see `slide_inference` of mmsegmentation.
     """
-    _check_windows(window, stride)
+    window, stride = window_and_stride(window, stride)
     height, width = photos.shape[1:3]
     total, count = 0.0, np.zeros((height, width, 1), "float32")
     for top in window_starts(height, window[0], stride[0]):
@@ -65,17 +65,45 @@ def score_windows(score, photos, window, stride):
     return total
 
 
-def _check_windows(window, stride):
-    for name, pair in (("window", window), ("stride", stride)):
-        if len(pair) != 2 or not all(
-            isinstance(side, int) and side > 0 for side in pair
-        ):
-            raise ValueError(
-                f"`{name}` must be two positive ints, height and width. "
-                f"Received: {name}={pair}"
-            )
+def window_and_stride(window, stride=None):
+    """Check a window and its stride, and fill in what is missing.
+
+    Args:
+        window: Pair of ints, height and width in pixels, or None for none.
+        stride: Pair of ints, or None for two thirds of the window.
+
+    Returns:
+        Both as tuples, or None and None.
+
+    Raises:
+        ValueError: If one is no pair of positive ints, or a stride exceeds
+            its window, which would leave gaps.
+
+    Example:
+        >>> window_and_stride((768, 768))
+        ((768, 768), (512, 512))
+    """
+    if window is None:
+        return None, None
+    _check_pair("window", window)
+    if stride is None:
+        stride = [-(-2 * side // 3) for side in window]
+    _check_pair("stride", stride)
     if stride[0] > window[0] or stride[1] > window[1]:
         raise ValueError(
             "`stride` must not exceed `window`, or pixels would be left out. "
             f"Received: stride={stride}, window={window}"
+        )
+    return tuple(window), tuple(stride)
+
+
+def _check_pair(name, pair):
+    if (
+        not isinstance(pair, tuple | list)
+        or len(pair) != 2
+        or not all(isinstance(side, int) and side > 0 for side in pair)
+    ):
+        raise ValueError(
+            f"`{name}` must be two positive ints, height and width. "
+            f"Received: {name}={pair!r}"
         )

@@ -51,6 +51,62 @@ def test_a_perfect_tokenizer_gives_the_mask_back(size, mask_scale):
     np.testing.assert_array_equal(logits.argmax(-1), masks)
 
 
+@pytest.mark.parametrize("size", [(15, 22), (1, 3)])
+def test_masks_are_laid_over_themselves_however_photos_are(size):
+    posterior = gss_keras.LatentPosterior(
+        gss_keras.palettes.maximal_distance(5),
+        PerfectTokenizer(),
+        alignment="stretch",
+    )
+    masks = blocky_masks(*size)
+    logits = ops.convert_to_numpy(posterior(masks))
+    np.testing.assert_array_equal(logits.argmax(-1), masks)
+
+
+def test_nearest_colors_vote_where_pixels_are_merged():
+    posterior = gss_keras.LatentPosterior(
+        [[0, 0, 0], [255, 255, 255], [128, 128, 128]],
+        PerfectTokenizer(),
+        mask_scale=2,
+    )
+    # Black and white in equal parts: their mean is the gray of class 2.
+    maskige = np.zeros((1, 4, 4, 3), "float32")
+    maskige[:, 1::2] = 1.0
+    # Three of four pixels of the last square are white.
+    maskige[:, 2, 2] = 1.0
+    votes = ops.convert_to_numpy(posterior.class_logits(maskige, 2, 2))
+    np.testing.assert_allclose(votes[0, 0, 0], [0.5, 0.5, 0], atol=1e-6)
+    np.testing.assert_allclose(votes[0, 1, 1], [0.25, 0.75, 0], atol=1e-6)
+    # A tie goes to the first class.
+    assert votes[0, 0, 0].argmax() == 0
+
+
+@pytest.mark.parametrize("mask_scale", [1, 2])
+def test_a_maskige_is_cropped_or_stretched_to_its_photo(mask_scale):
+    # Columns of 4 photo pixels each; the photo ends in the middle of the last.
+    columns = np.array([0, 1, 2, 3]).repeat(4 * mask_scale)
+    colors = gss_keras.palettes.maximal_distance(4)
+    maskige = (colors[columns] / 255).astype("float32")[None, None]
+    maskige = maskige.repeat(4 * mask_scale, axis=1)
+    masks = []
+    for alignment in ("crop", "stretch"):
+        posterior = gss_keras.LatentPosterior(
+            colors,
+            PerfectTokenizer(),
+            mask_scale=mask_scale,
+            alignment=alignment,
+        )
+        logits = posterior.class_logits(maskige, 4, 14)
+        masks.append(ops.convert_to_numpy(logits)[0, 0].argmax(-1).tolist())
+    cropped, stretched = masks
+    assert cropped == [0] * 4 + [1] * 4 + [2] * 4 + [3] * 2
+    # Pixel i lies at (i + 0.5) * 16 / 14 of 16 columns; 3 and 10 lie on edges.
+    for i in {*range(14)} - {3, 10}:
+        assert stretched[i] == int((i + 0.5) * 16 / 14 / 4)
+    with pytest.raises(ValueError, match="`alignment` must be"):
+        gss_keras.LatentPosterior(colors, PerfectTokenizer(), alignment="fit")
+
+
 def test_evaluate_reports_a_perfect_reconstruction():
     posterior = gss_keras.LatentPosterior("camvid", PerfectTokenizer())
     masks = blocky_masks(16, 24, num_classes=11)

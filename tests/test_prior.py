@@ -59,7 +59,7 @@ def prior(release):
         depth=2,
         heads=4,
         projection=48,
-        separate_pixel_fusion=meta["kind"] == "head_ff",
+        pixel_branch="separate" if meta["kind"] == "head_ff" else "shared",
     )
     source = porting.Source(head_tensors(release))
     heads.port_prior_head(source, prior)
@@ -150,6 +150,31 @@ def test_fit_trains_the_prior_alone_and_reports_masks():
     assert np.mean(moved) > 0.9
 
 
+@pytest.mark.parametrize("pixel_branch", ["separate", "shared", None])
+def test_loss_is_made_of_its_terms(pixel_branch):
+    prior, (photos, masks) = tiny_prior(pixel_branch=pixel_branch), tiny_data()
+    outputs = prior(photos, training=False)
+    assert ("pixel_logits" in outputs) == (pixel_branch is not None)
+    loss = prior.compute_loss(photos, masks, outputs)
+    loss = float(ops.convert_to_numpy(loss))
+    tokens, pixels = (
+        float(metric.result())
+        for metric in (prior.token_loss, prior.pixel_loss)
+    )
+    if pixel_branch is None:
+        assert pixels == 0 and loss == pytest.approx(tokens)
+    else:
+        assert loss == pytest.approx(0.8 * tokens + 0.2 * pixels)
+        assert pixels > 0
+
+
+def test_without_a_pixel_branch_the_tokens_are_still_learned():
+    prior, (photos, masks) = tiny_prior(pixel_branch=None), tiny_data()
+    prior.compile(keras.optimizers.Adam(1e-2))
+    losses = prior.fit(photos, masks, epochs=3, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+
+
 def test_a_fully_ignored_batch_teaches_nothing():
     prior, (photos, masks) = tiny_prior(), tiny_data()
     photos = ops.convert_to_tensor(photos)
@@ -194,6 +219,8 @@ def test_malformed_arguments_are_refused():
     with pytest.raises(ValueError, match="`posterior` must place its tokens"):
         fine = gss_keras.LatentPosterior("camvid", tiny_tokenizer(groups=2))
         tiny_prior(fine)
+    with pytest.raises(ValueError, match="`pixel_branch` must be"):
+        tiny_prior(pixel_branch="single")
 
 
 @pytest.mark.parametrize(

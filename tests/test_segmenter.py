@@ -51,6 +51,41 @@ def test_windows_of_the_whole_photo_change_nothing(segmenter):
     np.testing.assert_array_equal(logits.argmax(-1), masks)
 
 
+def test_a_segmenter_keeps_its_windows():
+    prior, photos = tiny_prior(), tiny_data()[0]
+    segmenter = gss_keras.GenerativeSegmenter(prior, window=(20, 32))
+    assert segmenter.stride == (14, 22)
+    whole = segmenter.predict_logits(photos, window="whole")
+    windows = segmenter.predict_logits(photos)
+    assert np.abs(whole - windows).max() > 1e-3
+    plain = gss_keras.GenerativeSegmenter(prior)
+    np.testing.assert_array_equal(plain.predict_logits(photos), whole)
+    again = plain.predict_logits(photos, window=(20, 32), stride=(14, 22))
+    np.testing.assert_array_equal(again, windows)
+    twin = gss_keras.GenerativeSegmenter.from_config(segmenter.get_config())
+    assert (twin.window, twin.stride) == ((20, 32), (14, 22))
+    with pytest.raises(ValueError, match="`stride` must not exceed"):
+        gss_keras.GenerativeSegmenter(prior, window=(8, 8), stride=(9, 8))
+
+
+def test_evaluate_in_windows_counts_what_predict_answers():
+    photos, masks = tiny_data()
+    segmenter = gss_keras.GenerativeSegmenter(tiny_prior(), window=(20, 32))
+    segmenter.compile()
+    by_arrays = segmenter.evaluate(photos, masks, batch_size=3)
+    pairs = [(photos[:1], masks[:1]), (photos[1:], masks[1:])]
+    by_pairs = segmenter.evaluate(pairs, return_dict=True)
+    np.testing.assert_allclose(by_arrays, list(by_pairs.values()), rtol=1e-5)
+    scores = gss_keras.SegmentationScores(5)
+    scores.update_state(masks, segmenter.predict(photos))
+    assert by_pairs["mIoU"] == pytest.approx(float(scores.result()["mIoU"]))
+    whole = segmenter.evaluate(
+        photos, masks, window="whole", return_dict=True, verbose=0
+    )
+    assert set(whole) == set(by_pairs)
+    assert whole["loss"] != pytest.approx(by_pairs["loss"], rel=1e-4)
+
+
 def test_maskiges_decode_to_the_masks(segmenter):
     photos = tiny_data()[0]
     maskiges = segmenter.predict_maskiges(photos)

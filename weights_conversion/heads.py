@@ -34,7 +34,8 @@ def port_prior_head(source, prior):
     porting.port_layer(source, "swin_ln", prior.norm)
     _port_projection(source, "conv_before_seg", prior.projection)
     porting.port_layer(source, "conv_seg", prior.vocabulary)
-    porting.port_layer(source, "conv_seg_pixel", prior.pixel_classifier)
+    if prior.pixel_classifier:
+        porting.port_layer(source, "conv_seg_pixel", prior.pixel_classifier)
 
 
 def port_window_inverse(source, inverse):
