@@ -11,8 +11,8 @@ from gss_keras.maskige import (
     NearestColorInverse,
     check_masks,
     inverse_from,
+    palettes,
 )
-from gss_keras.maskige.palettes import as_palette
 from gss_keras.metrics import SegmentationScores
 from gss_keras.presets import PresetMixin
 from gss_keras.stage import Stage
@@ -74,7 +74,7 @@ class LatentPosterior(PresetMixin, Stage):
         alignment="crop",
         **kwargs,
     ):
-        palette = as_palette(palette)
+        colors = palettes.as_palette(palette)
         if alignment not in ("crop", "stretch"):
             raise ValueError(
                 "`alignment` must be 'crop' or 'stretch'. "
@@ -88,21 +88,21 @@ class LatentPosterior(PresetMixin, Stage):
             )
         super().__init__(**kwargs)
         self.config = {
-            "palette": palette.tolist(),
+            "palette": palettes.as_config(palette),
             "mask_scale": mask_scale,
             "ignore_color": tuple(ignore_color),
             "alignment": alignment,
         }
-        self.mapping = MaskigeMapping(palette, ignore_color, name="mapping")
+        self.mapping = MaskigeMapping(colors, ignore_color, name="mapping")
         self.tokenizer = tokenizer
         self.tokenizer.trainable = False
         self.inverse = inverse_from(inverse, palette)
         self.inverse.build((None, None, None, 3))
         self.built = True
-        self.palette = np.array(palette)
+        self.palette = colors
         self.mask_scale = mask_scale
         self.alignment = alignment
-        self.num_classes = len(palette)
+        self.num_classes = len(colors)
         self.scores = SegmentationScores(self.num_classes, IGNORE_LABEL)
 
     def learned_layers(self):

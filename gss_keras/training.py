@@ -1,7 +1,18 @@
 """What the recipes train with: one optimizer, one learning-rate schedule."""
 
+import re
+
 import keras
 from keras import ops
+
+# What the release's rule, parameters whose name there contains "norm" and
+# relative position biases, means by our names. Its batch norms, called "bn",
+# and the layer norms that close a stack of blocks in its heads, called "ln",
+# do decay.
+_UNDECAYED_IN_RELEASE = re.compile(
+    r"(attention_norm|perceptron_norm|patch_norm|level_norm_\d|merging_\d/norm)"
+    r"/(gamma|beta)$|relative_position_bias$"
+)
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
@@ -56,7 +67,10 @@ class WarmupPolynomialDecay(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-def adamw(learning_rate, steps, warmup_steps, weight_decay=0.01, **kwargs):
+def adamw(
+    learning_rate, steps, warmup_steps, weight_decay=0.01, undecayed=None,
+    **kwargs,
+):  # fmt: skip
     """Build the AdamW of the method, with its learning-rate schedule.
 
     Weights decay, but norms, biases and relative position biases do not.
@@ -66,6 +80,8 @@ def adamw(learning_rate, steps, warmup_steps, weight_decay=0.01, **kwargs):
         steps: Number of training steps.
         warmup_steps: Number of steps of the linear warm-up.
         weight_decay: Weight decay, decoupled from the loss.
+        undecayed: List of the variables that shall not decay, such as
+            `undecayed_in_release` gives it; all others do then.
         **kwargs: Passed to `keras.optimizers.AdamW`, such as `clipnorm` or
             `use_ema`.
 
@@ -76,7 +92,30 @@ def adamw(learning_rate, steps, warmup_steps, weight_decay=0.01, **kwargs):
     optimizer = keras.optimizers.AdamW(
         schedule, weight_decay=weight_decay, **kwargs
     )
-    optimizer.exclude_from_weight_decay(
-        var_names=["norm", "gamma", "beta", "bias"]
-    )
+    if undecayed is None:
+        optimizer.exclude_from_weight_decay(
+            var_names=["norm", "gamma", "beta", "bias"]
+        )
+    else:
+        optimizer.exclude_from_weight_decay(var_list=undecayed)
     return optimizer
+
+
+def undecayed_in_release(model):
+    """List the variables that the official release exempts from decay.
+
+    It exempts less than is usual: biases, batch norms and the layer norm
+    after the attention blocks of its heads decay.
+
+    Args:
+        model: A model that is to be trained, such as a `LatentPrior`.
+
+    Returns:
+        List of variables: the layer norms of Swin blocks and of Swin
+        backbones, and relative position biases.
+    """
+    return [
+        variable
+        for variable in model.trainable_variables
+        if _UNDECAYED_IN_RELEASE.search(variable.path)
+    ]

@@ -4,12 +4,10 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from release import head_tensors
 from tiny import tiny_data, tiny_posterior, tiny_prior, tiny_tokenizer
 
 import gss_keras
-from weights_conversion import heads, porting
-from weights_conversion.dalle import load_weights
+from weights_conversion import official
 
 
 class StoredFeatures(keras.Model):
@@ -35,36 +33,19 @@ def release(request):
 @pytest.fixture
 def prior(release):
     """A released head with the weights of the fixture."""
-    meta = json.loads(str(release["meta"]))
-    palette = meta["config"]["palette"]
-    vae = meta["vae_config"]
-    tokenizer = gss_keras.DiscreteVAE(
-        codebook_size=vae["vocab_size"],
-        hidden=vae["n_hid"],
-        decoder_initial=vae["n_init"],
+    weights = {
+        name.removeprefix("sd/"): array
+        for name, array in release.items()
+        if name.startswith("sd/")
+    }
+    backbone = StoredFeatures(
+        [
+            (4 * 2**i, release[f"in/test/feat{i}"].transpose(0, 2, 3, 1))
+            for i in range(4)
+        ]
     )
-    load_weights(tokenizer, lambda name: release[f"sd/d_vae.{name}"])
-    prior = gss_keras.LatentPrior(
-        StoredFeatures(
-            [
-                (4 * 2**i, release[f"in/test/feat{i}"].transpose(0, 2, 3, 1))
-                for i in range(4)
-            ]
-        ),
-        gss_keras.LatentPosterior(
-            palette[:-1], tokenizer, ignore_color=palette[-1]
-        ),
-        level_channels=12,
-        channels=32,
-        depth=2,
-        heads=4,
-        projection=48,
-        pixel_branch="separate" if meta["kind"] == "head_ff" else "shared",
-    )
-    source = porting.Source(head_tensors(release))
-    heads.port_prior_head(source, prior)
-    source.require_empty()
-    return prior
+    settings = json.loads(str(release["meta"]))["config"]
+    return official.build_prior(weights, settings, backbone)
 
 
 def test_token_logits_equal_the_release(prior, release):

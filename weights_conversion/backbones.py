@@ -10,7 +10,6 @@ release, ResNet-V1c and HRNet in the layout of mmsegmentation. All sizes are
 read off the tensors. A segmenter's checkpoint needs `--prefix backbone.`.
 """
 
-import math
 import pathlib
 import re
 import sys
@@ -90,19 +89,20 @@ def convert_swin(tensors, **kwargs):
             for name, array in tensors.items()
         }
     )
-    # Computed from the sizes, and the norm in front of the classifier.
-    source.discard_matching(
-        "*.relative_position_index", "*.attn_mask", "norm.*", *_CLASSIFIER
-    )
+    # The norm in front of the classifier goes with it.
+    source.discard_matching("norm.*", *_CLASSIFIER)
     tables = _find_tables(source)
+    width = len(_require(tensors, "patch_embed.norm.weight"))
+    hidden = "stages.0.blocks.0.ffn.layers.0.0.weight"
     model = SwinTransformer(
-        width=len(_require(tensors, "patch_embed.norm.weight")),
+        width=width,
         depths=[len(tables[stage]) for stage in range(4)],
         heads=[tables[stage][0][1] for stage in range(4)],
-        window=(math.isqrt(tables[0][0][0]) + 1) // 2,
+        window=porting.window_of(tables[0][0]),
+        expansion=len(_require(tensors, hidden)) // width,
         **kwargs,
     )
-    layers = _swin_layers(model)
+    layers = layers_of(model)
     kept = []
     if not any(re.match(r"norm\d", name) for name in source.names()):
         kept = [layers.pop(f"norm{stage}") for stage in range(4)]
@@ -124,34 +124,16 @@ def convert_resnet_v1c(tensors, **kwargs):
     Raises:
         ValueError: If a tensor is missing, left over or of another shape.
     """
-    blocks = tuple(_count(tensors, rf"layer{n}\.(\d+)\.") for n in range(1, 5))
-    depths = {blocks: depth for depth, blocks in BLOCKS.items()}
-    if blocks not in depths:
-        raise ValueError(
-            "The checkpoint must be a ResNet-V1c with one of the blocks per "
-            f"stage {list(depths)}. Received: {blocks}"
-        )
+    blocks = [_count(tensors, rf"layer{n}\.(\d+)\.") for n in range(1, 5)]
     source = porting.Source(tensors)
     source.discard_matching(*_CLASSIFIER)
     model = ResNetV1c(
-        depths[blocks],
+        depth_of(blocks),
         stem_channels=len(_require(tensors, "stem.6.weight")),
         base_channels=len(_require(tensors, "layer1.0.conv1.weight")),
         **kwargs,
     )
-    layers = {}
-    for index in range(3):
-        block = model.get_layer(f"stem_{index}")
-        layers[f"stem.{3 * index}"] = block.convolution
-        layers[f"stem.{3 * index + 1}"] = block.norm
-    for stage, count in enumerate(blocks):
-        for index in range(count):
-            layers |= _residual_layers(
-                model,
-                f"layer{stage + 1}.{index}",
-                f"stage_{stage}_block_{index}",
-            )
-    porting.port_layers(source, model, layers)
+    porting.port_layers(source, model, layers_of(model))
     return model
 
 
@@ -173,13 +155,62 @@ def convert_hrnet(tensors, **kwargs):
     last = "stage4.0.branches.{}.0.conv1.weight"
     model = HRNetV2(
         channels=[len(_require(tensors, last.format(n))) for n in range(4)],
-        modules=[_count(tensors, rf"stage{n}\.(\d+)\.") for n in (2, 3, 4)],
-        blocks=_count(tensors, r"layer1\.(\d+)\."),
+        **hrnet_depths(tensors),
         first_channels=len(_require(tensors, "layer1.0.conv1.weight")),
         **kwargs,
     )
-    porting.port_layers(source, model, _hrnet_layers(model))
+    porting.port_layers(source, model, layers_of(model))
     return model
+
+
+def layers_of(backbone):
+    """Lists the layers of a backbone by mmsegmentation's names.
+
+    Args:
+        backbone: A `SwinTransformer`, `ResNetV1c` or `HRNetV2`.
+
+    Returns:
+        A dict from prefix to layer, as `porting.port_layers` takes it.
+    """
+    list_layers = {
+        SwinTransformer: _swin_layers,
+        ResNetV1c: _resnet_layers,
+        HRNetV2: _hrnet_layers,
+    }[type(backbone)]
+    return list_layers(backbone)
+
+
+def depth_of(blocks):
+    """Finds the ResNet that has so many blocks in its stages.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    depths = {blocks: depth for depth, blocks in BLOCKS.items()}
+    if tuple(blocks) not in depths:
+        raise ValueError(
+            "The checkpoint must be a ResNet-V1c with one of the blocks per "
+            f"stage {list(depths)}. Received: {tuple(blocks)}"
+        )
+    return depths[tuple(blocks)]
+
+
+def hrnet_depths(names):
+    """Reads how many modules and blocks an HRNet has off its tensors' names.
+
+    Args:
+        names: The names, without prefix.
+
+    Returns:
+        A dict of arguments of `HRNetV2`.
+    """
+    stages = (2, 3, 4)
+    blocks = [_count(names, r"layer1\.(\d+)\.")]
+    blocks += [
+        _count(names, rf"stage{n}\.0\.branches\.0\.(\d+)\.") for n in stages
+    ]
+    modules = [_count(names, rf"stage{n}\.(\d+)\.") for n in stages]
+    return {"modules": modules, "blocks": blocks}
 
 
 def main(
@@ -310,6 +341,22 @@ def swin_block_layers(block, prefix):
         f"{prefix}.ffn.layers.0.0": block.expand,
         f"{prefix}.ffn.layers.1": block.reduce,
     }
+
+
+def _resnet_layers(model):
+    layers = {}
+    for index in range(3):
+        block = model.get_layer(f"stem_{index}")
+        layers[f"stem.{3 * index}"] = block.convolution
+        layers[f"stem.{3 * index + 1}"] = block.norm
+    for stage, count in enumerate(BLOCKS[model.get_config()["depth"]]):
+        for index in range(count):
+            layers |= _residual_layers(
+                model,
+                f"layer{stage + 1}.{index}",
+                f"stage_{stage}_block_{index}",
+            )
+    return layers
 
 
 def _residual_layers(model, theirs, ours):

@@ -15,12 +15,9 @@ contain is run. Afterwards `DiscreteVAE.from_preset("dalle")` finds the preset.
 """
 
 import dataclasses
-import hashlib
-import os
 import pathlib
 import re
 import sys
-import tempfile
 
 import keras
 import numpy as np
@@ -28,7 +25,7 @@ import numpy as np
 from gss_keras import presets, visualize
 from gss_keras.maskige import palettes
 from gss_keras.tokenizer import DiscreteVAE
-from weights_conversion import porting
+from weights_conversion import porting, writing
 from weights_conversion.download import download
 from weights_conversion.pickled_modules import read_module
 
@@ -271,28 +268,16 @@ def convert(encoder, decoder, output, any_size=False):
         codebook_size=tokenizer.codebook_size,
         parameters=tokenizer.count_params(),
         base_url=BASE_URL,
-        encoder_sha256=_sha256(encoder),
-        decoder_sha256=_sha256(decoder),
+        encoder_sha256=writing.sha256(encoder),
+        decoder_sha256=writing.sha256(decoder),
         counts=" and ".join(
             f"{count:,} parameters of the {side}"
             for side, count in count_parameters(tensors).items()
         ),
         psnr=checked.psnr,
     )
-    output = pathlib.Path(output).expanduser().absolute()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent) as folder:
-        picture = pathlib.Path(folder, "check.png")
-        visualize.save(checked.picture, picture)
-        tokenizer.save_to_preset(output, card=card)
-        os.replace(picture, picture_of(output))
+    writing.write_preset(tokenizer, output, card, checked.picture)
     return tokenizer, checked
-
-
-def picture_of(output):
-    """Returns the path of the picture beside a preset."""
-    output = pathlib.Path(output)
-    return output.with_name(f"{output.name}_check.png")
 
 
 def main(
@@ -328,7 +313,7 @@ def main(
     print(f"{tokenizer.count_params():,} parameters, each taken once")
     print(
         f"a drawn maskige came back with a PSNR of {checked.psnr:.1f} dB; "
-        f"look at {picture_of(output)}"
+        f"look at {writing.picture_of(output)}"
     )
     if checked.psnr < MINIMAL_PSNR:
         print(
@@ -352,11 +337,6 @@ def _find_files(encoder, decoder, is_download, base_url):
         files[name] = presets.home() / "downloads" / name
         download(f"{base_url.rstrip('/')}/{name}", files[name])
     return files.values()
-
-
-def _sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 if __name__ == "__main__":

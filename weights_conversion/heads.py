@@ -1,77 +1,171 @@
 """Moves the official heads' tensors into the prior and the window inverse."""
 
+import re
+
 import numpy as np
-from keras import ops
 
 from weights_conversion import porting
 from weights_conversion.backbones import swin_block_layers
 
-# The release fuses levels in the order of strides 8, 4, 16, 32: where each of
-# strides 4, 8, 16, 32 stands in it.
-_PLACES = (1, 0, 2, 3)
+# The release fuses the levels of strides 4, 8, 16, 32 in this order.
+IN_INDEX = (1, 0, 2, 3)
 
 
-def port_prior_head(source, prior):
-    """Fills everything of a `LatentPrior` but its backbone and posterior.
+def order_levels(tensors, in_index=IN_INDEX):
+    """Brings a head's tensors from the release's order of levels to ours.
 
-    Takes the tensors of `GenerativeSegHeadFF` or, for a prior without a pixel
-    fusion of its own, of `GenerativeSegHeadFFSingleFusion`.
+    Afterwards `convs.0` is the projection of the finest level, and the
+    channels that the fusion reads are in the same order.
 
     Args:
-        source: A `porting.Source` of the head's tensors, without prefix.
-        prior: The `LatentPrior` of the same sizes.
+        tensors: A dict from name, without prefix, to array.
+        in_index: Which level stands at each place of the release's order.
+
+    Returns:
+        A dict of the same names.
 
     Raises:
-        ValueError: If a tensor is missing or of another shape.
+        ValueError: If `in_index` does not name each level once.
     """
-    _port_fusion(source, "convs", "fusion_conv", prior.fusion)
-    if prior.pixel_fusion:
-        _port_fusion(
-            source, "convs_pixel", "fusion_conv_pixel", prior.pixel_fusion
+    if sorted(in_index) != [0, 1, 2, 3]:
+        raise ValueError(
+            "`in_index` must name each of the four levels once. "
+            f"Received: in_index={in_index}"
         )
+    ordered = {}
+    for name, array in tensors.items():
+        if found := re.match(r"(convs|convs_pixel)\.(\d)\.", name):
+            level = in_index[int(found[2])]
+            name = f"{found[1]}.{level}.{name[found.end() :]}"
+        elif re.fullmatch(r"fusion_conv(_pixel)?\.conv\.weight", name):
+            parts = np.split(np.asarray(array), len(in_index), axis=1)
+            places = np.argsort(in_index)
+            array = np.concatenate([parts[place] for place in places], axis=1)
+        ordered[name] = array
+    return ordered
+
+
+def prior_sizes(tensors):
+    """Reads the arguments of a `LatentPrior` off a head's tensors.
+
+    Args:
+        tensors: A dict from name, without prefix, to array.
+
+    Returns:
+        A dict of those arguments that show in the tensors.
+
+    Raises:
+        ValueError: If a tensor that shows a size is missing.
+    """
+    branch = None
+    if "conv_seg_pixel.weight" in tensors:
+        is_separate = "fusion_conv_pixel.conv.weight" in tensors
+        branch = "separate" if is_separate else "shared"
+    return {
+        "level_channels": _rows(tensors, "convs.0.conv.weight"),
+        "channels": _rows(tensors, "fusion_conv.conv.weight"),
+        **_block_sizes(tensors, "transformer_block"),
+        "projection": _rows(tensors, "conv_before_seg.conv.weight"),
+        "pixel_branch": branch,
+    }
+
+
+def inverse_sizes(tensors):
+    """Reads the arguments of a `WindowInverse` off a head's tensors.
+
+    Args:
+        tensors: A dict from name, without prefix, to array.
+
+    Returns:
+        A dict of arguments, None if the head has no learned inverse.
+
+    Raises:
+        ValueError: If a tensor that shows a size is missing.
+    """
+    if "cls_segmap.conv.weight" not in tensors:
+        return None
+    return {
+        "num_classes": _rows(tensors, "cls_segmap.conv.weight"),
+        "channels": _rows(tensors, "projection.conv.weight"),
+        **_block_sizes(tensors, "post_transformer_block"),
+    }
+
+
+def prior_layers(prior):
+    """Lists the layers of a `LatentPrior` but its backbone and posterior.
+
+    Args:
+        prior: The `LatentPrior`.
+
+    Returns:
+        A dict from the prefix of the tensors, after `order_levels`, to
+        layer, as `porting.port_layers` takes it.
+    """
+    layers = _fusion_layers(prior.fusion, "")
     for index, block in enumerate(prior.blocks):
-        _port_swin_block(source, f"transformer_block.blocks.{index}", block)
-    porting.port_layer(source, "swin_ln", prior.norm)
-    _port_projection(source, "conv_before_seg", prior.projection)
-    porting.port_layer(source, "conv_seg", prior.vocabulary)
+        layers |= swin_block_layers(block, f"transformer_block.blocks.{index}")
+    layers["swin_ln"] = prior.norm
+    layers |= _projection_layers(prior.projection, "conv_before_seg")
+    layers["conv_seg"] = prior.vocabulary
+    if prior.pixel_fusion:
+        layers |= _fusion_layers(prior.pixel_fusion, "_pixel")
     if prior.pixel_classifier:
-        porting.port_layer(source, "conv_seg_pixel", prior.pixel_classifier)
+        layers["conv_seg_pixel"] = prior.pixel_classifier
+    return layers
 
 
-def port_window_inverse(source, inverse):
-    """Fills a `WindowInverse` with the tensors of the release's FT-W head.
+def inverse_layers(inverse):
+    """Lists the layers of a `WindowInverse` by the release's FT-W names.
 
     Args:
-        source: A `porting.Source` of the head's tensors, without prefix.
-        inverse: The `WindowInverse` of the same sizes.
+        inverse: The `WindowInverse`.
 
-    Raises:
-        ValueError: If a tensor is missing or of another shape.
+    Returns:
+        A dict from prefix to layer, as `porting.port_layers` takes it.
     """
-    _port_projection(source, "projection", inverse.projection)
+    layers = _projection_layers(inverse.projection, "projection")
     for index, block in enumerate(inverse.blocks):
-        _port_swin_block(
-            source, f"post_transformer_block.blocks.{index}", block
+        layers |= swin_block_layers(
+            block, f"post_transformer_block.blocks.{index}"
         )
-    porting.port_layer(source, "post_swin_ln", inverse.norm)
-    porting.port_layer(source, "cls_segmap.conv", inverse.classifier)
+    layers["post_swin_ln"] = inverse.norm
+    layers["cls_segmap.conv"] = inverse.classifier
+    return layers
 
 
-def _port_swin_block(source, prefix, block):
-    for name, layer in swin_block_layers(block, prefix).items():
-        porting.port_layer(source, name, layer)
-    source.discard_matching(f"{prefix}.attn.w_msa.relative_position_index")
+def _projection_layers(block, prefix):
+    return {f"{prefix}.conv": block.convolution, f"{prefix}.bn": block.norm}
 
 
-def _port_projection(source, prefix, block):
-    porting.port_layer(source, f"{prefix}.conv", block.convolution)
-    porting.port_layer(source, f"{prefix}.bn", block.norm)
+def _fusion_layers(fusion, suffix):
+    layers = {}
+    for level, projection in enumerate(fusion.projections):
+        layers |= _projection_layers(projection, f"convs{suffix}.{level}")
+    return layers | _projection_layers(fusion.fuse, f"fusion_conv{suffix}")
 
 
-def _port_fusion(source, levels, fuse, fusion):
-    for projection, place in zip(fusion.projections, _PLACES, strict=True):
-        _port_projection(source, f"{levels}.{place}", projection)
-    _port_projection(source, fuse, fusion.fuse)
-    kernel = fusion.fuse.convolution.kernel
-    parts = np.split(ops.convert_to_numpy(kernel), len(_PLACES))
-    kernel.assign(np.concatenate([parts[place] for place in _PLACES]))
+def _block_sizes(tensors, prefix):
+    table = rf"{prefix}\.blocks\.\d+\.attn\.w_msa\.relative_position_bias_table"
+    shapes = [
+        np.shape(tensor)
+        for name, tensor in tensors.items()
+        if re.fullmatch(table, name)
+    ]
+    if not shapes:
+        raise ValueError(
+            f"The head must have attention blocks `{prefix}.blocks`. "
+            f"Received: {sorted(tensors)}"
+        )
+    return {
+        "depth": len(shapes),
+        "heads": shapes[0][1],
+        "window": porting.window_of(shapes[0]),
+    }
+
+
+def _rows(tensors, name):
+    if name not in tensors:
+        raise ValueError(
+            f"The head must have a tensor `{name}`. Received: {sorted(tensors)}"
+        )
+    return len(tensors[name])

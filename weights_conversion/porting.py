@@ -1,6 +1,7 @@
 """Moves tensors from a PyTorch state dict into Keras layers, each just once."""
 
 import fnmatch
+import math
 
 import numpy as np
 
@@ -109,22 +110,6 @@ def port_batch_normalization(source, prefix, layer):
     set_weights(layer, arrays)
 
 
-def port_layer(source, prefix, layer):
-    """Fills one layer, of the kinds that `port_layers` knows.
-
-    The tensor of a `Dense` may also be that of a 1x1 convolution.
-
-    Raises:
-        ValueError: If a tensor is missing or of another shape.
-    """
-    for name, variable, axes in _plan_layer(prefix, layer):
-        array = source.take(name)
-        if array.shape[len(axes) :] == (1, 1):
-            array = array[..., 0, 0]
-        variable.assign(_arrange(name, array, variable, axes))
-    source.discard_matching(f"{prefix}.num_batches_tracked")
-
-
 def set_weights(layer, arrays):
     """Sets a layer's weights, naming the layer where a shape does not fit.
 
@@ -158,53 +143,83 @@ def port_layers(source, model, layers, kept=()):
         ValueError: If a tensor is missing, left over or of another shape, or
             a weight of the model is not filled. Nothing is filled then.
     """
-    plan = [
-        entry
-        for prefix, layer in layers.items()
-        for entry in _plan_layer(prefix, layer)
-    ]
-    wanted = [name for name, _, _ in plan]
-    source.discard_matching("*.num_batches_tracked")
-    missing = sorted(set(wanted) - set(source.names()))
-    left_over = sorted(set(source.names()) - set(wanted))
+    plan = plan_layers(layers)
+    source.discard_matching(
+        "*.num_batches_tracked", "*.relative_position_index", "*.attn_mask"
+    )
+    missing = sorted(set(plan) - set(source.names()))
+    left_over = sorted(set(source.names()) - set(plan))
     if missing or left_over:
         raise ValueError(
             "The tensors of the checkpoint must be those of the model. "
             f"Received: {left_over} left over, {missing} missing"
         )
-    filled = [variable for _, variable, _ in plan]
+    filled = [variable for variable, _ in plan.values()]
     filled += [variable for layer in kept for variable in layer.weights]
     _require_filled(model, filled)
-    arrays = [
-        _arrange(name, source.take(name), variable, axes)
-        for name, variable, axes in plan
-    ]
-    for (_, variable, _), array in zip(plan, arrays, strict=True):
-        variable.assign(array)
+    for name, (variable, axes) in plan.items():
+        _check_shape(name, source.shape(name), variable, axes)
+    for name, (variable, axes) in plan.items():
+        array = in_order_of_keras(source.take(name), axes)
+        # A copy, since PyTorch warns of arrays that are read-only.
+        variable.assign(np.array(array, order="C"))
 
 
-def _arrange(name, array, variable, axes):
-    """Returns a copy of a tensor in the order of Keras, checked."""
-    array = array.transpose(axes) if array.ndim == len(axes) else array
-    if array.shape != tuple(variable.shape):
+def plan_layers(layers):
+    """Lists which tensor belongs to which variable.
+
+    Args:
+        layers: As in `port_layers`.
+
+    Returns:
+        A dict from the name of the tensor to a pair: the variable, and the
+        order of the tensor's axes in Keras.
+    """
+    plan = {}
+    for prefix, layer in layers.items():
+        if isinstance(layer, WindowAttention):
+            name = f"{prefix}.relative_position_bias_table"
+            plan[name] = (layer.relative_position_bias, (0, 1))
+            continue
+        # PyTorch's names of what Keras keeps in this order.
+        names = ("weight", "bias", "running_mean", "running_var")
+        for name, variable in zip(names, layer.weights, strict=False):
+            axes = _AXES[len(variable.shape)]
+            plan[f"{prefix}.{name}"] = (variable, axes)
+    return plan
+
+
+def in_order_of_keras(array, axes):
+    """Returns a view of a tensor with its axes in the order of Keras.
+
+    Args:
+        array: The tensor; that of a `Dense` may also be of a 1x1 convolution.
+        axes: As `plan_layers` gives them.
+    """
+    if np.shape(array)[len(axes) :] == (1, 1):
+        array = array[..., 0, 0]
+    return np.transpose(array, axes)
+
+
+def window_of(shape):
+    """Returns the side of the windows whose relative positions have biases.
+
+    Args:
+        shape: Shape of a table of relative position biases.
+    """
+    return (math.isqrt(shape[0]) + 1) // 2
+
+
+def _check_shape(name, shape, variable, axes):
+    if shape[len(axes) :] == (1, 1):
+        shape = shape[: len(axes)]
+    if len(shape) == len(axes):
+        shape = tuple(shape[axis] for axis in axes)
+    if shape != tuple(variable.shape):
         raise ValueError(
             f"The tensor `{name}`, in the order of Keras, must have the "
-            f"shape {tuple(variable.shape)}. Received: {array.shape}"
+            f"shape {tuple(variable.shape)}. Received: {shape}"
         )
-    return np.array(array, order="C")
-
-
-def _plan_layer(prefix, layer):
-    """Lists (name of the tensor, variable, order of its axes)."""
-    if isinstance(layer, WindowAttention):
-        name = f"{prefix}.relative_position_bias_table"
-        return [(name, layer.relative_position_bias, (0, 1))]
-    # PyTorch's names of what Keras keeps in this order.
-    names = ("weight", "bias", "running_mean", "running_var")
-    return [
-        (f"{prefix}.{name}", variable, _AXES[len(variable.shape)])
-        for name, variable in zip(names, layer.weights, strict=False)
-    ]
 
 
 def _require_filled(model, filled):

@@ -35,8 +35,9 @@ class HRNetV2(Backbone):
         channels: Channels of the four branches, finest first. W18, W32 and
             W48 have 18, 32 and 48 in the first, double in each further one.
         modules: Number of modules of the second, third and fourth stage.
-        blocks: Number of residual blocks of a branch in a module, and of
-            bottleneck blocks in the first stage.
+        blocks: Number of bottleneck blocks in the first stage, and of
+            residual blocks of a branch in each module of the other three;
+            one integer for all.
         first_channels: Channels of the 3x3 convolutions of the first stage.
         pixel_mean: What is subtracted from red, green and blue.
         pixel_deviation: What red, green and blue are divided by then.
@@ -79,7 +80,10 @@ class HRNetV2(Backbone):
     ):
         channels = check_counts("channels", channels, len(STRIDES))
         modules = check_counts("modules", modules, len(STRIDES) - 1)
-        check_count("blocks", blocks)
+        if not isinstance(blocks, list | tuple):
+            check_count("blocks", blocks)
+            blocks = [blocks] * len(STRIDES)
+        blocks = check_counts("blocks", blocks, len(STRIDES))
         check_count("first_channels", first_channels)
 
         photos, x = open_photos(pixel_mean, pixel_deviation, dtype)
@@ -87,7 +91,7 @@ class HRNetV2(Backbone):
             x = ConvolutionBlock(
                 STEM_CHANNELS, 3, 2, dtype=dtype, name=f"stem_{index}"
             )(x)
-        for index in range(blocks):
+        for index in range(blocks[0]):
             x = bottleneck_block(
                 x, first_channels, f"stage_0_block_{index}", dtype=dtype
             )
@@ -96,7 +100,10 @@ class HRNetV2(Backbone):
             branches = _open_branch(branches, channels, stage, dtype)
             for module in range(count):
                 branches = _run_module(
-                    branches, blocks, f"stage_{stage}_module_{module}", dtype
+                    branches,
+                    blocks[stage],
+                    f"stage_{stage}_module_{module}",
+                    dtype,
                 )
         arguments = {
             "channels": channels,

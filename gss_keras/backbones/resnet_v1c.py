@@ -15,7 +15,7 @@ from gss_keras.backbones.convolution import ConvolutionBlock, bottleneck_block
 from gss_keras.backbones.efficientnet_lite import STRIDES
 
 # Blocks of each stage, from He et al., "Deep Residual Learning", table 1.
-BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
@@ -29,7 +29,7 @@ class ResNetV1c(Backbone):
     `strides` tells.
 
     Args:
-        depth: 50 or 101, the number of layers.
+        depth: 50, 101 or 152, the number of layers.
         stem_channels: Channels of the stem's last convolution; the first two
             have half as many.
         base_channels: Channels of the first stage's 3x3 convolutions; double

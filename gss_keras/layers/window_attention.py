@@ -62,7 +62,7 @@ class WindowAttention(keras.layers.Layer):
         self.projection = keras.layers.Dense(
             channels, name="projection", dtype=self.dtype_policy
         )
-        self._bias_index = _relative_positions(window)
+        self._bias_index = relative_positions(window)
 
     def build(self, input_shape):
         self.query_key_value.build(input_shape)
@@ -152,7 +152,7 @@ class WindowAttention(keras.layers.Layer):
         return ops.cast(differ, dtype)[:, None] * _APART
 
 
-def _relative_positions(window):
+def relative_positions(window):
     """Number each pair of window positions by how they lie to each other."""
     rows, columns = np.divmod(np.arange(window**2), window)
     down = rows[:, None] - rows[None, :] + window - 1

@@ -53,6 +53,7 @@ class NearestColorInverse(keras.layers.Layer):
     def __init__(self, palette, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
         self.palette = palettes.as_palette(palette)
+        self._given_palette = palettes.as_config(palette)
         colors = self.palette.astype("float64") / 255
         self._kernel = 2 * colors.T
         self._bias = -np.sum(colors * colors, axis=1)
@@ -78,7 +79,7 @@ class NearestColorInverse(keras.layers.Layer):
         return (*input_shape[:-1], self.num_classes)
 
     def get_config(self):
-        return {**super().get_config(), "palette": self.palette.tolist()}
+        return {**super().get_config(), "palette": self._given_palette}
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
@@ -156,7 +157,7 @@ class WindowInverse(keras.layers.Layer):
 
 
 def _window_inverse(palette):
-    return WindowInverse(len(palette))
+    return WindowInverse(len(palettes.as_palette(palette)))
 
 
 _INVERSES = {"nearest_color": NearestColorInverse, "window": _window_inverse}
@@ -183,12 +184,12 @@ def inverse_from(identifier, palette):
         >>> inverse_from("nearest_color", "camvid").num_classes
         11
     """
-    palette = palettes.as_palette(palette)
+    count = len(palettes.as_palette(palette))
     if isinstance(identifier, keras.layers.Layer):
-        num_classes = getattr(identifier, "num_classes", len(palette))
-        if num_classes != len(palette):
+        num_classes = getattr(identifier, "num_classes", count)
+        if num_classes != count:
             raise ValueError(
-                f"`inverse` must be for the {len(palette)} classes of the "
+                f"`inverse` must be for the {count} classes of the "
                 f"palette. Received: a layer for {num_classes} classes"
             )
         return identifier

@@ -192,6 +192,18 @@ def as_palette(palette):
     return colors
 
 
+def as_config(palette):
+    """Turns a palette into what a configuration holds of it.
+
+    Args:
+        palette: As in `as_palette`.
+
+    Returns:
+        A name as it is, an array as a list of colors.
+    """
+    return palette if isinstance(palette, str) else as_palette(palette).tolist()
+
+
 def as_numbers(values, argument):
     """Turns nested sequences of numbers into a new float32 array.
 

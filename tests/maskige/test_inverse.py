@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 from layer_checks import check_layer
-from release import head_tensors
 
 from gss_keras.maskige import (
     IGNORE_LABEL,
@@ -56,13 +55,15 @@ def test_window_inverse_equals_the_release(golden, case):
         release = dict(release)
     inverse = WindowInverse(num_classes=7, channels=16, depth=2, heads=4)
     inverse.build((None, None, None, 3))
-    tensors = head_tensors(release)
-    parts = ("projection.", "post_", "cls_segmap.")
+    parts = ("sd/projection.", "sd/post_", "sd/cls_segmap.")
     source = porting.Source(
-        {k: v for k, v in tensors.items() if k.startswith(parts)}
+        {
+            name.removeprefix("sd/"): array
+            for name, array in release.items()
+            if name.startswith(parts)
+        }
     )
-    heads.port_window_inverse(source, inverse)
-    source.require_empty()
+    porting.port_layers(source, inverse, heads.inverse_layers(inverse))
     maskiges = release[f"out/{case}/maskige"].transpose(0, 2, 3, 1) / 255
     expected = release[f"out/{case}/seg_logits"].transpose(0, 2, 3, 1)
     received = keras.ops.convert_to_numpy(inverse(maskiges))

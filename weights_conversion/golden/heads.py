@@ -1,0 +1,295 @@
+"""Compares the official heads, from feature maps to losses and gradients."""
+
+import keras
+import numpy as np
+from keras import ops
+
+import gss_keras
+from gss_keras.layers.backend import argmax, resize_bilinear
+from gss_keras.maskige import NearestColorInverse
+from gss_keras.stage import Stage
+from weights_conversion import heads, official, porting
+from weights_conversion.golden.comparison import (
+    BLOCK,
+    CHAIN,
+    CLEAR,
+    agree,
+    compare,
+    to_numpy,
+)
+
+_STRIDES = (4, 8, 16, 32)
+# Of two squared distances between colors in 0-255, see the files' description.
+_CLEAR_DISTANCE = 2.0
+
+
+class StoredPyramid(keras.Model):
+    """A backbone whose feature maps are weights, whatever the photo.
+
+    So their gradients can be had like those of any weight.
+
+    Args:
+        maps: List of arrays `(batch, h, w, channels)` of strides 4 to 32.
+    """
+
+    def __init__(self, maps):
+        super().__init__(name="stored_pyramid")
+        self.channels = {}
+        for stride, array in zip(_STRIDES, maps, strict=True):
+            self.channels[stride] = array.shape[-1]
+            weight = self.add_weight(
+                shape=array.shape, initializer="zeros", name=f"stride_{stride}"
+            )
+            weight.assign(array)
+        self.built = True
+
+    def call(self, photos):
+        """Returns the stored maps."""
+        del photos
+        maps = (ops.convert_to_tensor(weight) for weight in self.weights)
+        return dict(zip(_STRIDES, maps, strict=True))
+
+
+def verify_head(golden):
+    """Compares a head with its tokenizer, on the feature maps of the file."""
+    settings = golden.meta["config"]
+    for case in golden.cases():
+        if f"in/{case}/feat0" in golden:
+            prior, photos = _prior_on(golden, case, settings)
+            yield from _predicted(golden, case, prior, photos)
+    # Gradients take the place of the weights, so they come last.
+    prior, photos = _prior_on(golden, "test", settings)
+    segmenter = gss_keras.GenerativeSegmenter(prior)
+    if "out/train/target_pixel" in golden:
+        yield from _palette(golden, prior.posterior)
+        yield from _reconstructed(golden, prior.posterior)
+        yield from _targets(golden, prior, photos)
+        yield from _losses(golden, prior, photos)
+        yield from _gradients(golden, prior, photos, prior)
+    elif "out/train/loss_ce" in golden:
+        yield from _learned_inverse(golden, segmenter, photos)
+        yield from _gradients(golden, segmenter, photos, prior)
+
+
+def _prior_on(golden, case, settings):
+    """Builds the prior on the maps of a case, and photos of their size."""
+    maps = [golden.map(f"in/{case}/feat{level}") for level in range(4)]
+    prior = official.build_prior(
+        golden.weights(), settings, StoredPyramid(maps)
+    )
+    batch, height, width = maps[0].shape[:3]
+    photos = np.zeros((batch, 4 * height, 4 * width, 3), "float32")
+    return prior, ops.convert_to_tensor(photos)
+
+
+def _predicted(golden, case, prior, photos):
+    """Compares feature maps -> token logits -> tokens -> maskige -> classes."""
+    yield from _on_the_way(golden, case, prior)
+    logits = to_numpy(prior.token_logits(photos))
+    scale = logits.std()
+    if f"out/{case}/vq_logits" in golden:
+        expected = golden.map(f"out/{case}/vq_logits")
+        yield compare(f"{case}/vq_logits", logits, expected)
+    tokens = golden.raw(f"out/{case}/vq_indices")[:, 0]
+    is_clear = golden.raw(f"out/{case}/vq_margin") > CLEAR * scale
+    yield agree(f"{case}/vq_indices", logits.argmax(-1), tokens, is_clear)
+
+    maskige = to_numpy(prior.posterior.tokenizer.decode(tokens))
+    expected = golden.map(f"out/{case}/maskige") / 255
+    yield compare(f"{case}/maskige", maskige, expected)
+    scores = to_numpy(prior.posterior.inverse(expected, training=False))
+    if f"out/{case}/seg_logits" in golden:
+        reference = golden.map(f"out/{case}/seg_logits")
+        yield compare(f"{case}/seg_logits", scores, reference)
+    else:
+        is_clear = golden.raw(f"out/{case}/sqdist_margin") > _CLEAR_DISTANCE
+        classes = golden.raw(f"out/{case}/class_map")
+        yield agree(f"{case}/class_map", scores.argmax(-1), classes, is_clear)
+
+
+def _on_the_way(golden, case, prior):
+    """Compares the fused map, and what the attention blocks make of it."""
+    if f"out/{case}/fused" not in golden:
+        return
+    features = prior.fusion(list(prior.backbone(None).values()))
+    expected = golden.map(f"out/{case}/fused")
+    yield compare(f"{case}/fused", to_numpy(features), expected, BLOCK)
+    for block in prior.blocks:
+        features = block(features, training=False)
+    received = to_numpy(features)
+    received = received.reshape(len(received), -1, received.shape[-1])
+    expected = golden.raw(f"out/{case}/transformer_tokens")
+    tolerance = BLOCK if len(prior.blocks) == 1 else CHAIN
+    yield compare(f"{case}/transformer_tokens", received, expected, tolerance)
+
+
+def _palette(golden, posterior):
+    """Compares colors of classes, and distances of pixels to them."""
+    if "out/palette/encode_to_segmap" not in golden:
+        return
+    masks = golden.raw("in/recon/gt")[:, 0]
+    received = 255 * to_numpy(posterior.mapping(masks))
+    expected = golden.map("out/palette/encode_to_segmap")
+    yield compare("palette/encode_to_segmap", received, expected, 1e-6)
+    maskige = golden.map("in/palette/maskige_crop") / 255
+    logits = to_numpy(posterior.inverse(maskige))
+    distances = np.sum(maskige**2, -1, keepdims=True) - logits
+    expected = golden.map("out/palette/sqdist_noignore")
+    yield compare("palette/sqdist_noignore", 255**2 * distances, expected)
+    everything = NearestColorInverse(
+        np.vstack([posterior.palette, posterior.mapping.ignore_color])
+    )
+    for name, scores in (
+        ("noignore", logits),
+        ("keepignore", to_numpy(everything(maskige))),
+    ):
+        best_two = 255**2 * np.sort(scores, axis=-1)[..., -2:]
+        is_clear = best_two[..., 1] - best_two[..., 0] > _CLEAR_DISTANCE
+        expected = golden.raw(f"out/palette/class_{name}")[:, 0]
+        yield agree(
+            f"palette/class_{name}", scores.argmax(-1), expected, is_clear
+        )
+
+
+def _reconstructed(golden, posterior):
+    """Compares masks that went through tokens, without being drawn up."""
+    if "out/recon/class_map" not in golden:
+        return
+    posterior = gss_keras.LatentPosterior(
+        posterior.palette,
+        posterior.tokenizer,
+        mask_scale=1,
+        ignore_color=posterior.config["ignore_color"],
+    )
+    logits = to_numpy(posterior(golden.raw("in/recon/gt")[:, 0]))
+    expected = golden.raw("out/recon/class_map")
+    yield agree("recon/class_map", logits.argmax(-1), expected, least=0.995)
+
+
+def _targets(golden, prior, photos):
+    """Compares masks -> tokens that the prior has to predict."""
+    masks = prior.posterior.draw_up(golden.raw("in/train/gt")[:, 0])
+    expected = golden.raw("out/train/target_pixel")[:, 0]
+    yield agree("train/target_pixel", to_numpy(masks), expected)
+
+    pixels = prior(photos, training=False)["pixel_logits"]
+    expected = golden.map("out/train/pixel_logits_lowres")
+    yield compare("train/pixel_logits_lowres", to_numpy(pixels), expected)
+    pixels = resize_bilinear(pixels, *masks.shape[1:])
+    expected = golden.map("out/train/pixel_logits_up")
+    received = to_numpy(pixels)[: len(expected)]
+    yield compare("train/pixel_logits_up", received, expected)
+
+    filled = golden.raw("out/train/filled_label_map")[:, 0]
+    guesses = np.where(masks == 255, to_numpy(argmax(pixels)), to_numpy(masks))
+    margin = golden.raw("out/train/pixel_logit_margin")
+    is_clear = margin > CLEAR * to_numpy(pixels).std()
+    yield agree("train/filled_label_map", guesses, filled, is_clear)
+
+    tokens, counted = prior.posterior.target_tokens(
+        masks, ops.convert_to_tensor(filled)
+    )
+    is_ignored = to_numpy(counted) == 0
+    expected = golden.raw("out/train/target_indices_masked")[:, 0]
+    vocabulary = prior.posterior.tokenizer.codebook_size
+    yield agree("train/ignored tokens", is_ignored, expected == vocabulary)
+    maskige = prior.posterior.mapping(filled)
+    scale = to_numpy(prior.posterior.tokenizer.encode_logits(maskige)).std()
+    is_clear = golden.raw("out/train/target_enc_margin") > CLEAR * scale
+    is_clear &= ~is_ignored
+    yield agree("train/target_indices", to_numpy(tokens), expected, is_clear)
+
+
+def _losses(golden, prior, photos):
+    """Compares each term of the loss, their sum, and the accuracies."""
+    masks = ops.convert_to_tensor(golden.raw("in/train/gt")[:, 0])
+    outputs = prior(photos, training=False)
+    total = prior.compute_loss(photos, masks, outputs)
+    terms = golden.meta["config"]["loss_decode"]
+    token_weight, pixel_weight = (term["loss_weight"] for term in terms)
+    size = golden.raw("out/train/target_pixel").shape[2:]
+    guesses = argmax(resize_bilinear(outputs["pixel_logits"], *size))
+    scores = gss_keras.SegmentationScores(prior.posterior.num_classes)
+    scores.update_state(prior.posterior.draw_up(masks), guesses)
+    received = {
+        "acc_seg_indice": 100 * to_numpy(prior.token_accuracy.result()),
+        "acc_seg_aux": to_numpy(scores.result()["pixel_accuracy"]),
+        "loss_ce": token_weight * to_numpy(prior.token_loss.result()),
+        "loss_ce_pixel": pixel_weight * to_numpy(prior.pixel_loss.result()),
+        "total_loss": to_numpy(total),
+    }
+    for name, value in received.items():
+        expected = golden.scalar(f"out/train/{name}")
+        yield compare(f"train/{name}", value, expected)
+
+
+def _learned_inverse(golden, segmenter, photos):
+    """Compares the loss of FT-W, on the prior's own maskiges."""
+    if "out/train/projection" in golden:
+        maskige = golden.map("out/test/maskige")[:1] / 255
+        projection = segmenter.posterior.inverse.projection
+        received = to_numpy(projection(maskige, training=False))
+        expected = golden.map("out/train/projection")
+        yield compare("train/projection", received, expected, BLOCK)
+    masks = ops.convert_to_tensor(golden.raw("in/train/gt")[:, 0])
+    loss = segmenter.compute_loss(photos, masks, segmenter(photos))
+    received = {
+        "loss_ce": to_numpy(loss),
+        "acc_seg": to_numpy(segmenter.scores.result()["pixel_accuracy"]),
+    }
+    for name, value in received.items():
+        expected = golden.scalar(f"out/train/{name}")
+        yield compare(f"train/{name}", value, expected)
+
+
+class _KeepGradients(keras.optimizers.Optimizer):
+    """Puts each gradient in the place of its variable."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        del learning_rate
+        self.assign(variable, gradient)
+
+
+class _AsEvaluated(Stage):
+    """Trains a stage without dropout and with stored batch statistics."""
+
+    def __init__(self, stage):
+        super().__init__(name="as_evaluated")
+        self.stage = stage
+        self.built = True
+
+    def learned_layers(self):
+        return self.stage.learned_layers()
+
+    def call(self, photos):
+        return self.stage(photos, training=False)
+
+    def compute_loss(self, *args, **kwargs):
+        return self.stage.compute_loss(*args, **kwargs)
+
+
+def _gradients(golden, stage, photos, prior):
+    """Compares gradients of the loss, computed by one step of `fit`."""
+    names = golden.names("out/train/grad/")
+    model = _AsEvaluated(stage)
+    model.compile(_KeepGradients(1.0))
+    masks = golden.raw("in/train/gt")[:, 0]
+    model.train_on_batch(to_numpy(photos), masks)
+    in_index = golden.meta["config"].get("in_index", heads.IN_INDEX)
+    expected = heads.order_levels(
+        {name: golden.raw(f"out/train/grad/{name}") for name in names},
+        in_index,
+    )
+    layers = heads.prior_layers(prior)
+    if prior.posterior.inverse.weights:
+        layers |= heads.inverse_layers(prior.posterior.inverse)
+    plan = porting.plan_layers(layers)
+    for level, weight in enumerate(prior.backbone.weights):
+        plan[f"feat{level}"] = (weight, (0, 2, 3, 1))
+    for name, array in expected.items():
+        variable, axes = plan[name]
+        yield compare(
+            f"grad/{name}",
+            to_numpy(variable),
+            porting.in_order_of_keras(array, axes),
+        )

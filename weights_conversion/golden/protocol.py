@@ -1,0 +1,234 @@
+"""Compares the training and evaluation around the model."""
+
+import re
+
+import numpy as np
+from keras import ops
+
+import gss_keras
+from gss_keras import training
+from gss_keras.layers.backend import resize_bilinear
+from gss_keras.sliding_window import score_windows, window_starts
+from weights_conversion import backbones, heads, porting
+from weights_conversion.golden.comparison import (
+    BLOCK,
+    CLEAR,
+    Row,
+    agree,
+    compare,
+    to_numpy,
+)
+
+
+def verify_schedule(golden):
+    """Compares learning rates, step by step."""
+    for index, config in enumerate(golden.meta["config"]):
+        schedule = training.WarmupPolynomialDecay(
+            config["base_lr"],
+            config["max_iters"],
+            config["warmup_iters"],
+            config["power"],
+            config["warmup_ratio"],
+        )
+        steps = golden.raw(f"out/c{index}/iters")
+        rates = [float(to_numpy(schedule(step))) for step in steps]
+        expected = golden.raw(f"out/c{index}/lr")
+        yield compare(f"schedule {index}", rates, expected, BLOCK)
+
+
+def verify_scores(golden):
+    """Compares IoU, accuracies and their means."""
+    config = golden.meta["config"]
+    classes, ignored = config["num_classes"], config["ignore_index"]
+    for prefix in ("", "reduce_zero/"):
+        if f"out/{prefix}IoU_nan" not in golden:
+            continue
+        scores = gss_keras.SegmentationScores(classes, ignored)
+        for name in golden.names("in/gt"):
+            truth = golden.raw(f"in/gt{name}")
+            if prefix:
+                # What the release calls `reduce_zero_label`.
+                is_left_out = (truth == 0) | (truth == ignored)
+                truth = np.where(is_left_out, ignored, truth - 1)
+            scores.update_state(truth, golden.raw(f"in/pred{name}"))
+        expected = golden.raw(f"out/{prefix}IoU_nan")
+        received = scores.class_iou()
+        absent = np.isnan(expected)
+        yield agree(f"{prefix}absent classes", np.isnan(received), absent)
+        yield compare(
+            f"{prefix}IoU", received[~absent], 100 * expected[~absent], 1e-6
+        )
+        for ours, theirs in (
+            ("mIoU", "mIoU"), ("mAcc", "mAcc"), ("pixel_accuracy", "aAcc"),
+        ):  # fmt: skip
+            value = float(to_numpy(scores.result()[ours]))
+            expected = 100 * golden.scalar(f"out/{prefix}{theirs}")
+            yield compare(f"{prefix}{theirs}", value, expected, 1e-6)
+
+
+def verify_windows(golden):
+    """Compares sliding windows of the file's toy network."""
+    for case, geometry in golden.meta["config"].items():
+        photos = golden.map(f"in/{case}/image")
+        score = _toy(golden)
+        if geometry["mode"] == "slide":
+            window, stride = geometry["crop"], geometry["stride"]
+            logits = score_windows(score, photos, window, stride)
+            yield _compare_windows(golden, case, photos, window, stride)
+        else:
+            flip = geometry.get("flip") == "horizontal"
+            logits = score(photos)
+        expected = golden.map(f"out/{case}/logits_raw")
+        yield compare(f"{case}/logits_raw", logits, expected, BLOCK)
+        high, wide = geometry["img"]
+        logits = resize_bilinear(
+            ops.convert_to_tensor(logits[:, :high, :wide]), *geometry["ori"]
+        )
+        expected = golden.map(f"out/{case}/logits_rescaled")
+        yield compare(
+            f"{case}/logits_rescaled", to_numpy(logits), expected, BLOCK
+        )
+        best_two = np.sort(expected, axis=-1)[0, ..., -2:]
+        margin = best_two[..., 1] - best_two[..., 0]
+        classes = to_numpy(logits)[0].argmax(-1)
+        if geometry["mode"] != "slide" and flip:
+            classes, margin = classes[:, ::-1], margin[:, ::-1]
+        yield agree(
+            f"{case}/pred",
+            classes,
+            golden.raw(f"out/{case}/pred"),
+            margin > CLEAR * expected.std(),
+        )
+
+
+def _compare_windows(golden, case, photos, window, stride):
+    tall, broad = photos.shape[1:3]
+    placed = [
+        (top, min(top + window[0], tall), left, min(left + window[1], broad))
+        for top in window_starts(tall, window[0], stride[0])
+        for left in window_starts(broad, window[1], stride[1])
+    ]
+    expected = golden.raw(f"out/{case}/windows_y1y2x1x2")
+    return agree(f"{case}/windows", placed, expected)
+
+
+def _toy(golden):
+    """Returns the toy network, by the formula in the file's `meta`."""
+
+    def convolve(x, name):
+        kernel = golden.raw(f"sd/{name}.weight").transpose(2, 3, 1, 0)
+        x = ops.conv(x, kernel.copy(), padding="same")
+        return x + golden.raw(f"sd/{name}.bias")
+
+    def score(photos):
+        x = convolve(ops.convert_to_tensor(photos), "backbone.conv")
+        x = convolve(x, "decode_head.conv")
+        x = ops.repeat(ops.repeat(x, 2, axis=1), 2, axis=2)
+        wide = x.shape[2]
+        ramp = 1 + 0.25 * np.arange(wide, dtype="float32") / (wide / 2)
+        x = x * ops.convert_to_tensor(ramp[:, None])
+        return to_numpy(resize_bilinear(x, *photos.shape[1:3]))
+
+    return score
+
+
+def verify_decay(golden):
+    """Compares which parameters the optimizer lets decay.
+
+    The file has names alone, so models of their depths are built as narrow
+    as can be. One step without gradients shows which of their weights move.
+    """
+    for name, decays in golden.meta["weight_decay"].items():
+        prior = _narrow_prior(list(decays))
+        plan = {
+            f"decode_head.{tensor}": variable
+            for tensor, (variable, _) in porting.plan_layers(
+                heads.prior_layers(prior)
+            ).items()
+        }
+        plan |= {
+            f"backbone.{tensor}": variable
+            for tensor, (variable, _) in porting.plan_layers(
+                backbones.layers_of(prior.backbone)
+            ).items()
+        }
+        is_ours = {n for n, variable in plan.items() if variable.trainable}
+        strange = sorted(is_ours ^ set(decays))
+        if strange:
+            yield Row(name, f"other parameters: {strange}", False)
+            continue
+        is_moved = _moved_without_gradient(prior, plan)
+        yield agree(
+            f"{name}, {len(decays)} parameters",
+            [is_moved[tensor] for tensor in decays],
+            [decay > 0 for decay in decays.values()],
+        )
+
+
+def _moved_without_gradient(prior, plan):
+    variables = prior.trainable_variables
+    optimizer = training.adamw(
+        1.0, 10, 0, undecayed=training.undecayed_in_release(prior)
+    )
+    for variable in variables:
+        variable.assign(ops.ones_like(variable))
+    optimizer.build(variables)
+    optimizer.apply([ops.zeros_like(v) for v in variables], variables)
+    return {
+        name: bool(np.all(to_numpy(variable) < 1))
+        for name, variable in plan.items()
+        if variable.trainable
+    }
+
+
+def _narrow_prior(names):
+    """Builds a prior of the depths that the parameters' names show."""
+    settings = {"level_channels": 8, "channels": 8, "heads": 2, "projection": 8}
+    has_pixels = "decode_head.conv_seg_pixel.weight" in names
+    is_separate = "decode_head.fusion_conv_pixel.conv.weight" in names
+    branch = "separate" if is_separate else "shared"
+    tokenizer = gss_keras.DiscreteVAE(
+        codebook_size=8, hidden=4, groups=3, blocks=1, decoder_initial=4
+    )
+    return gss_keras.LatentPrior(
+        _narrow_backbone(names),
+        gss_keras.LatentPosterior([[0, 0, 0], [9, 9, 9]], tokenizer),
+        depth=_count(names, r"decode_head\.transformer_block\.blocks\.(\d+)\."),
+        pixel_branch=branch if has_pixels else None,
+        **settings,
+    )
+
+
+def _narrow_backbone(names):
+    if "backbone.patch_embed.projection.weight" in names:
+        depths = [
+            _count(names, rf"backbone\.stages\.{stage}\.blocks\.(\d+)\.")
+            for stage in range(4)
+        ]
+        return gss_keras.backbones.SwinTransformer(
+            width=4, depths=depths, heads=(1, 1, 1, 1), window=2
+        )
+    if "backbone.stem.0.weight" in names:
+        blocks = [
+            _count(names, rf"backbone\.layer{stage}\.(\d+)\.")
+            for stage in range(1, 5)
+        ]
+        return gss_keras.backbones.ResNetV1c(
+            backbones.depth_of(blocks),
+            stem_channels=4
+            if "backbone.layer1.0.downsample.0.weight" in names
+            # Where the stem is as wide as the first block, there is none.
+            else 8,
+            base_channels=2,
+        )
+    return gss_keras.backbones.HRNetV2(
+        (2, 4, 6, 8),
+        **backbones.hrnet_depths(
+            [name.removeprefix("backbone.") for name in names]
+        ),
+        first_channels=2,
+    )
+
+
+def _count(names, pattern):
+    return len({m[1] for name in names if (m := re.match(pattern, name))})
