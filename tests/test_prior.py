@@ -1,5 +1,3 @@
-import json
-
 import keras
 import numpy as np
 import pytest
@@ -7,7 +5,6 @@ from keras import ops
 from tiny import tiny_data, tiny_posterior, tiny_prior, tiny_tokenizer
 
 import gss_keras
-from weights_conversion import official
 
 
 class StoredFeatures(keras.Model):
@@ -22,88 +19,6 @@ class StoredFeatures(keras.Model):
     def call(self, photos):
         del photos
         return dict(self.pyramid)
-
-
-@pytest.fixture(scope="module", params=["head_ff", "head_single_fusion"])
-def release(request):
-    path = request.path.parent / "golden" / f"{request.param}.npz"
-    return dict(np.load(path))
-
-
-@pytest.fixture
-def prior(release):
-    """A released head with the weights of the fixture."""
-    weights = {
-        name.removeprefix("sd/"): array
-        for name, array in release.items()
-        if name.startswith("sd/")
-    }
-    backbone = StoredFeatures(
-        [
-            (4 * 2**i, release[f"in/test/feat{i}"].transpose(0, 2, 3, 1))
-            for i in range(4)
-        ]
-    )
-    settings = json.loads(str(release["meta"]))["config"]
-    return official.build_prior(weights, settings, backbone)
-
-
-def test_token_logits_equal_the_release(prior, release):
-    photos = np.zeros((2, 48, 64, 3), "uint8")
-    expected = release["out/test/vq_logits"].transpose(0, 2, 3, 1)
-    logits = ops.convert_to_numpy(prior.token_logits(photos))
-    np.testing.assert_allclose(
-        logits, expected, atol=1e-3 * expected.std(), rtol=0
-    )
-    is_clear = release["out/test/vq_margin"] > 1e-3 * expected.std()
-    tokens = ops.convert_to_numpy(prior.predict_tokens(photos))
-    true_tokens = release["out/test/vq_indices"][:, 0]
-    np.testing.assert_array_equal(tokens[is_clear], true_tokens[is_clear])
-
-
-def test_masks_equal_the_release(prior, release):
-    expected = release["out/test/class_map"]
-    tokens = release["out/test/vq_indices"][:, 0]
-    maskige = prior.posterior.tokenizer.decode(tokens)
-    logits = ops.convert_to_numpy(prior.posterior.inverse(maskige))
-    # The release may answer the ignore color here, which no inverse of ours
-    # ever does.
-    is_clear = (release["out/test/sqdist_margin"] > 2.0) & (expected < 7)
-    np.testing.assert_array_equal(
-        logits.argmax(-1)[is_clear], expected[is_clear]
-    )
-
-
-def test_loss_equals_the_release(prior, release):
-    photos = np.zeros((2, 48, 64, 3), "uint8")
-    masks = release["in/train/gt"][:, 0]
-    loss = prior.compute_loss(
-        x=ops.convert_to_tensor(photos),
-        y=ops.convert_to_tensor(masks),
-        y_pred=prior(photos, training=False),
-    )
-    expected = release["out/train/total_loss"].item()
-    loss = ops.convert_to_numpy(loss)
-    assert loss == pytest.approx(expected, rel=1e-3)
-
-
-def test_target_tokens_equal_the_release(prior, release):
-    drawn = prior.posterior.draw_up(release["in/train/gt"][:, 0])
-    np.testing.assert_array_equal(
-        ops.convert_to_numpy(drawn), release["out/train/target_pixel"][:, 0]
-    )
-    filled = release["out/train/filled_label_map"][:, 0]
-    tokens, counted = prior.posterior.target_tokens(
-        drawn, ops.convert_to_tensor(filled)
-    )
-    expected = release["out/train/target_indices_masked"][:, 0]
-    counted = ops.convert_to_numpy(counted) > 0
-    np.testing.assert_array_equal(counted, expected < 512)
-    is_clear = counted & (release["out/train/target_enc_margin"] > 1e-2)
-    assert is_clear.mean() > 0.5
-    np.testing.assert_array_equal(
-        ops.convert_to_numpy(tokens)[is_clear], expected[is_clear]
-    )
 
 
 def test_fit_trains_the_prior_alone_and_reports_masks():

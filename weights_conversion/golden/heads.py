@@ -8,6 +8,7 @@ import gss_keras
 from gss_keras.layers.backend import argmax, resize_bilinear
 from gss_keras.maskige import NearestColorInverse
 from gss_keras.stage import Stage
+from gss_keras.tokenizer.discrete_vae import PIXEL_OFFSET, PIXEL_SCALE
 from weights_conversion import heads, official, porting
 from weights_conversion.golden.comparison import (
     BLOCK,
@@ -152,16 +153,27 @@ def _palette(golden, posterior):
 
 
 def _reconstructed(golden, posterior):
-    """Compares masks that went through tokens, without being drawn up."""
+    """Compares masks that went through tokens, without being drawn up.
+
+    The release lets the encoder cut off what is no whole token and stretches
+    what comes back; `LatentPosterior` pads masks instead.
+    """
     if "out/recon/class_map" not in golden:
         return
+    tokenizer = posterior.tokenizer
     posterior = gss_keras.LatentPosterior(
         posterior.palette,
-        posterior.tokenizer,
+        tokenizer,
         mask_scale=1,
         ignore_color=posterior.config["ignore_color"],
+        alignment="stretch",
     )
-    logits = to_numpy(posterior(golden.raw("in/recon/gt")[:, 0]))
+    masks = golden.raw("in/recon/gt")[:, 0]
+    pixels = PIXEL_SCALE * posterior.mapping(masks) + PIXEL_OFFSET
+    tokens = argmax(tokenizer.to_logits(tokenizer.encoder(pixels)))
+    logits = to_numpy(
+        posterior.class_logits(tokenizer.decode(tokens), *masks.shape[1:])
+    )
     expected = golden.raw("out/recon/class_map")
     yield agree("recon/class_map", logits.argmax(-1), expected, least=0.995)
 
