@@ -46,4 +46,4 @@ def draw_street(size=(256, 256)):
     """Draws a street to try a model on, uint8 `(height, width, 3)`."""
     from gss_keras.data.streets import Streets
 
-    return Streets(count=1, seed=0, size=size)[0][0]
+    return Streets(count=1, seed=0, size=size)[0]["photo"]
