@@ -97,7 +97,9 @@ class LatentPosterior(PresetMixin, Stage):
         self.tokenizer = tokenizer
         self.tokenizer.trainable = False
         self.inverse = inverse_from(inverse, palette)
-        self.inverse.build((None, None, None, 3))
+        # A layer out of a configuration was built by Keras already.
+        if not self.inverse.built:
+            self.inverse.build((None, None, None, 3))
         self.built = True
         self.palette = colors
         self.mask_scale = mask_scale

@@ -13,8 +13,6 @@ _FORMAT = 1
 _CONFIG, _WEIGHTS, _CARD = "config.json", "model.weights.h5", "README.md"
 _BUNDLED = pathlib.Path(__file__).parent / "assets"
 _HOME = "GSS_KERAS_HOME"
-# Presets that may not be bundled, and what writes them into `home()`.
-_CONVERTED = {"dalle": "python -m weights_conversion.dalle --download"}
 
 
 class PresetMixin:
@@ -48,7 +46,7 @@ class PresetMixin:
                 f"Received: dtype={dtype!r}"
             )
         folder = pathlib.Path(folder).expanduser().absolute()
-        _refuse_other_contents(folder)
+        check_folder(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = pathlib.Path(
             tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent)
@@ -65,13 +63,15 @@ class PresetMixin:
             shutil.rmtree(partial, ignore_errors=True)
 
     @classmethod
-    def from_preset(cls, preset):
+    def from_preset(cls, preset, load_weights=True):
         """Build a model from a folder and load its weights.
 
         Args:
             preset: Path of a folder written by `save_to_preset`, or the name
                 of a bundled preset (see `gss_keras.presets.bundled`) or of
                 one in `gss_keras.presets.home()`, such as "dalle".
+            load_weights: False for random weights: then also the name of a
+                published model, see `gss_keras.presets.published`.
 
         Returns:
             A model of this class.
@@ -80,7 +80,7 @@ class PresetMixin:
             ValueError: If there is no such preset, a file of it is missing
                 or damaged, or it holds a model of another class.
         """
-        folder = _find(preset)
+        folder = _find(preset, load_weights)
         record = _read_config(folder)
         try:
             model = keras.saving.deserialize_keras_object(record["model"])
@@ -97,13 +97,42 @@ class PresetMixin:
                 f"`{type(model).__name__}.from_preset` instead. "
                 f"Received: preset={str(preset)!r}"
             )
-        _load_weights(model, folder / _WEIGHTS)
+        if load_weights:
+            _load_weights(model, folder / _WEIGHTS)
         return model
 
 
 def bundled():
     """Return the names of the presets that come with the package, sorted."""
-    return sorted(path.parent.name for path in _BUNDLED.glob(f"*/{_CONFIG}"))
+    return sorted(path.parent.name for path in _BUNDLED.glob(f"*/{_WEIGHTS}"))
+
+
+def published():
+    """Return the names of published models whose weights are elsewhere.
+
+    They can be built with `from_preset(name, load_weights=False)`, and load
+    by name once their weights were converted into a preset in `home()`.
+
+    Returns:
+        List of strings, sorted.
+    """
+    configured = {path.parent.name for path in _BUNDLED.glob(f"*/{_CONFIG}")}
+    return sorted(configured - set(bundled()))
+
+
+def write_config(model, folder, card, source):
+    """Write a published model's configuration and card, without weights.
+
+    Args:
+        model: The model.
+        folder: Where to write.
+        card: Text of the model card in Markdown.
+        source: How to get the weights: a command.
+    """
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _CONFIG).write_text(_config_text(model, source))
+    (folder / _CARD).write_text(card)
 
 
 def home():
@@ -119,24 +148,28 @@ def home():
     return pathlib.Path(folder).expanduser().absolute()
 
 
-def _find(preset):
-    folder = pathlib.Path(preset).expanduser()
+def _find(preset, load_weights):
+    folder, name = pathlib.Path(preset).expanduser(), str(preset)
     if folder.is_dir():
         return folder
-    if str(preset) in bundled():
-        return _BUNDLED / str(preset)
+    if name in bundled():
+        return _BUNDLED / name
     if folder.parts == (folder.name,) and (home() / folder).is_dir():
         return home() / folder
-    if str(preset) in _CONVERTED:
+    if name not in published():
         raise ValueError(
-            f"The preset {str(preset)!r} is not bundled, for its license and "
-            f"size. Write it to {home() / folder} (the environment variable "
-            f"`{_HOME}` moves that folder) with: {_CONVERTED[str(preset)]} . "
-            f"Received: preset={str(preset)!r}"
+            "`preset` must be a folder written by `save_to_preset`, one of "
+            f"the bundled presets {bundled()} or one of the published models "
+            f"{published()}. Received: preset={name!r}"
         )
+    if not load_weights:
+        return _BUNDLED / name
     raise ValueError(
-        "`preset` must be a folder written by `save_to_preset` or one of the "
-        f"bundled presets {bundled()}. Received: preset={str(preset)!r}"
+        f"The weights of {name!r} are not bundled, for their license and "
+        f"size. Write them to {home() / folder} (the environment variable "
+        f"`{_HOME}` moves that folder) with: "
+        f"{_read_config(_BUNDLED / name)['source']} . Or build the model with "
+        f"`load_weights=False`. Received: preset={name!r}"
     )
 
 
@@ -181,10 +214,11 @@ def _load_weights(model, path):
         ) from error
 
 
-def _config_text(model):
+def _config_text(model, source=None):
     record = {
         "format": _FORMAT,
         "keras_version": metadata.version("keras"),
+        **({"source": source} if source else {}),
         "model": _without_training(keras.saving.serialize_keras_object(model)),
     }
     return json.dumps(record, indent=1) + "\n"
@@ -237,7 +271,16 @@ def _halve(path):
     whole.unlink()
 
 
-def _refuse_other_contents(folder):
+def check_folder(folder):
+    """Check that a preset may be written into a folder.
+
+    Args:
+        folder: Path of the folder.
+
+    Raises:
+        ValueError: If it holds something else than a preset.
+    """
+    folder = pathlib.Path(folder).expanduser()
     if not folder.exists():
         return
     is_preset = (folder / _CONFIG).is_file()

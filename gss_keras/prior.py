@@ -278,12 +278,13 @@ class LatentPrior(PresetMixin, Stage):
         return new
 
     @classmethod
-    def from_preset(cls, preset, posterior=None):
+    def from_preset(cls, preset, load_weights=True, posterior=None):
         """Build a prior from a folder and load its weights.
 
         Args:
             preset: Path of a folder written by `save_to_preset`, or the name
                 of a bundled preset.
+            load_weights: False for random weights.
             posterior: A `LatentPosterior` of other classes to go on with; see
                 `with_posterior`.
 
@@ -293,7 +294,7 @@ class LatentPrior(PresetMixin, Stage):
         Raises:
             ValueError: If the preset is absent, damaged or of another class.
         """
-        prior = super().from_preset(preset)
+        prior = super().from_preset(preset, load_weights)
         return prior if posterior is None else prior.with_posterior(posterior)
 
 

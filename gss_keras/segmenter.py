@@ -274,12 +274,14 @@ class GenerativeSegmenter(PresetMixin, Stage):
             check_pair(x, y, self.posterior.num_classes)
 
     @classmethod
-    def from_preset(cls, preset, posterior=None):
+    def from_preset(cls, preset, load_weights=True, posterior=None):
         """Build a segmenter from a folder and load its weights.
 
         Args:
             preset: Path of a folder written by `save_to_preset`, or the name
-                of a bundled preset.
+                of a bundled preset or a published model, see
+                `gss_keras.presets`.
+            load_weights: False for random weights.
             posterior: A `LatentPosterior` of other classes to go on with; the
                 prior keeps its features, see `LatentPrior.with_posterior`.
 
@@ -289,10 +291,11 @@ class GenerativeSegmenter(PresetMixin, Stage):
         Raises:
             ValueError: If the preset is absent, damaged or of another class.
         """
-        segmenter = super().from_preset(preset)
+        segmenter = super().from_preset(preset, load_weights)
         if posterior is None:
             return segmenter
-        return cls(segmenter.prior.with_posterior(posterior))
+        prior = segmenter.prior.with_posterior(posterior)
+        return cls(prior, segmenter.window, segmenter.stride)
 
 
 def _batches(x, y, batch_size):

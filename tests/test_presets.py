@@ -141,6 +141,28 @@ def test_unknown_dtype_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_configuration_alone_gives_random_weights(preset):
+    (preset / "model.weights.h5").unlink()
+    with pytest.raises(ValueError, match=r"without `model\.weights\.h5`"):
+        gss_keras.DiscreteVAE.from_preset(preset)
+    loaded = gss_keras.DiscreteVAE.from_preset(preset, load_weights=False)
+    assert loaded.get_config()["hidden"] == 8
+
+
+def test_published_models_say_where_their_weights_are(monkeypatch, tmp_path):
+    monkeypatch.setenv("GSS_KERAS_HOME", str(tmp_path))
+    names = gss_keras.presets.published()
+    assert len(names) == 11 and "dalle" in names
+    for name in set(names) - {"dalle"}:
+        with pytest.raises(ValueError, match="are not bundled") as caught:
+            gss_keras.GenerativeSegmenter.from_preset(name)
+        assert f"weights_conversion.gss --checkpoint FILE --name {name}" in str(
+            caught.value
+        )
+        assert "https://drive.google.com/drive/folders/" in str(caught.value)
+        assert str(tmp_path / name) in str(caught.value)
+
+
 def test_bundled_presets_load_by_name():
     assert gss_keras.presets.bundled() == ["efficientnet_lite0", "maskige"]
     assert gss_keras.DiscreteVAE.from_preset("maskige").stride == 4

@@ -33,7 +33,7 @@ BASE_URL = "https://cdn.openai.com/dall-e/"
 PARAMETERS = {"encoder": 53_786_240, "decoder": 43_829_766}
 # Random weights give 5 to 8 dB, the bundled compact tokenizer 19.
 MINIMAL_PSNR = 12.0
-_CHECKED_SIZE = 256
+_CHECKED_SIZE = 128
 _PARTS = (
     "dall_e.utils.Conv2d",
     "functools.partial",

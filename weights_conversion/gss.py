@@ -3,8 +3,9 @@ r"""Converts a checkpoint of the official release into a preset.
 `pip install "gss-keras[data]"`, then, for example,
 
     python -m weights_conversion.gss --checkpoint gss-ff_r101_cityscapes.pth \
-        --output gss_ff_resnet101_cityscapes
+        --name gss_ff_resnet101_cityscapes
 
+after which `GenerativeSegmenter.from_preset` finds it by that name.
 Every backbone and both heads are read, FF and FT-W, with sizes taken from the
 tensors and the rest from the configuration in the file. Where the file lacks
 DALL-E's tokenizer, `--tokenizer` names its preset. Neither PyTorch nor MMCV is
@@ -19,8 +20,8 @@ import keras
 import numpy as np
 
 import gss_keras
-from gss_keras import visualize
-from weights_conversion import mmcv_config, official, writing
+from gss_keras import presets, visualize
+from weights_conversion import mmcv_config, named_models, official, writing
 from weights_conversion.checkpoints import read_checkpoint_with_meta
 
 _INVERSE = tuple(
@@ -47,7 +48,7 @@ masks = segmenter.predict(photos)  # uint8 photos in, int32 masks out
 * **Converted** by `python -m weights_conversion.gss`; every tensor found its
   place, each once.
 * **Evaluated** {evaluated}, with maskiges stretched onto the photo as in the
-  release. Whether the published score came out, tells
+  release. Whether the published score{score} comes out, tells
   `python recipes/evaluate.py --preset {name} --expect SCORE`.
 * **Check**: of a drawn street, {classes} of {num_classes} classes were
   answered; the largest covers {share:.0%} of it.
@@ -141,6 +142,7 @@ def convert(
         ValueError: If a file is not what it should be, or `output` holds
             something else than a preset. Nothing is written then.
     """
+    presets.check_folder(output)
     tensors, config = read(checkpoint, inverse_checkpoint)
     if not any(name.startswith("decode_head.d_vae.") for name in tensors):
         tokenizer = gss_keras.DiscreteVAE.from_preset(tokenizer or "dalle")
@@ -160,7 +162,8 @@ def variant(segmenter):
 
 def main(
     checkpoint: pathlib.Path,
-    output: pathlib.Path,
+    output: pathlib.Path | None = None,
+    name: str | None = None,
     tokenizer: str | None = None,
     inverse_checkpoint: pathlib.Path | None = None,
     palette: str | None = None,
@@ -169,8 +172,9 @@ def main(
 
     Args:
         checkpoint: The PyTorch file, such as `gss-ff_....pth`.
-        output: Folder to write the preset into. A plain name, such as
-            `gss_ff_resnet101_cityscapes`, lies in the current folder.
+        output: Folder to write the preset into.
+        name: Instead of `output`, the name of one of the published models,
+            under which `from_preset` will find the preset.
         tokenizer: Preset of DALL-E's tokenizer, for a file without it; by
             default the one that `python -m weights_conversion.dalle` makes.
         inverse_checkpoint: An FT-W file that gives its learned inverse, while
@@ -178,6 +182,7 @@ def main(
         palette: Name of a palette, for a file without its configuration.
     """
     try:
+        output = _output(output, name)
         segmenter, checked = convert(
             checkpoint, output, tokenizer, inverse_checkpoint, palette
         )
@@ -208,6 +213,17 @@ def _read(checkpoint):
     return tensors, mmcv_config.parse_config(text, names)
 
 
+def _output(output, name):
+    names = [row.name for row in named_models.PUBLISHED]
+    if (output is None) == (name is None) or name not in (None, *names):
+        raise ValueError(
+            "Either a folder must be given with `--output`, or one of the "
+            f"published models with `--name`: {', '.join(names)}. "
+            f"Received: output={output}, name={name}"
+        )
+    return output or presets.home() / name
+
+
 def _card(segmenter, name, files, checked):
     window = segmenter.window and "x".join(map(str, segmenter.window))
     stride = segmenter.stride and "x".join(map(str, segmenter.stride))
@@ -216,8 +232,11 @@ def _card(segmenter, name, files, checked):
         f"`{pathlib.Path(f).name}` (SHA-256 `{writing.sha256(f)}`)"
         for f in files
     )
+    row = named_models.find(name)
+    score = f", {row.score:.2f} {named_models.measure(row)}," if row else ""
     return _CARD.format(
         name=name,
+        score=score,
         variant=variant(segmenter),
         backbone=type(segmenter.prior.backbone).__name__,
         num_classes=segmenter.posterior.num_classes,

@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from weights_conversion import porting
-from weights_conversion.backbones import swin_block_layers
+from weights_conversion.backbone_layers import swin_block_layers
 
 # The release fuses the levels of strides 4, 8, 16, 32 in this order.
 IN_INDEX = (1, 0, 2, 3)

@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from gss_keras.layers.window_attention import WindowAttention
+from weights_conversion import torch_files
 
 BATCH_NORMALIZATION_NAMES = (
     "weight",
@@ -13,6 +14,9 @@ BATCH_NORMALIZATION_NAMES = (
     "running_mean",
     "running_var",
 )
+
+# How much of a mapped file may stay in memory once it was read.
+_MOST_BYTES_MAPPED = 64 * 2**20
 
 # Where Keras' axes of a vector, a matrix and a convolution's kernel are in
 # PyTorch.
@@ -40,6 +44,7 @@ class Source:
 
     def __init__(self, tensors):
         self._tensors = dict(tensors)
+        self._bytes_read = 0
 
     def __contains__(self, name):
         return name in self._tensors
@@ -59,7 +64,12 @@ class Source:
                 f"The checkpoint has no tensor `{name}`, or it was taken "
                 f"before. Received: {sorted(self._tensors)}"
             )
-        return np.asarray(self._tensors.pop(name))
+        array = np.asarray(self._tensors.pop(name))
+        if self._bytes_read > _MOST_BYTES_MAPPED:
+            torch_files.drop_pages(array)
+            self._bytes_read = 0
+        self._bytes_read += array.nbytes
+        return array
 
     def shape(self, name):
         """Returns the shape of the tensor called `name`, and keeps it."""

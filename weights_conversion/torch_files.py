@@ -67,6 +67,25 @@ def load(path, classes=()):
         return _plain(value, arrays, {})
 
 
+def drop_pages(array):
+    """Lets go of the memory that the pages of an array's file take up.
+
+    What was read of the file stays in memory as long as it is mapped, beside
+    the copy that a model makes of it. The array stays valid: whatever of it
+    is used again, is read again.
+
+    Args:
+        array: An array that `load` gave, or a view of one; nothing happens
+            to any other.
+    """
+    owner = array
+    while owner is not None and not isinstance(owner, mmap.mmap):
+        # NumPy calls it `base`, a memoryview `obj`.
+        owner = getattr(owner, "base", getattr(owner, "obj", None))
+    if owner is not None and hasattr(mmap, "MADV_DONTNEED"):
+        owner.madvise(mmap.MADV_DONTNEED)
+
+
 def _map(path):
     if not path.is_file():
         raise FileError(

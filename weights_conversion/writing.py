@@ -42,7 +42,7 @@ def sha256(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def draw_street(size=(256, 256)):
+def draw_street(size=(96, 128)):
     """Draws a street to try a model on, uint8 `(height, width, 3)`."""
     from gss_keras.data.streets import Streets
 

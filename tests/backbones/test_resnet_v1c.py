@@ -107,7 +107,7 @@ def test_parameters_of_the_original():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"depth": 34}, r"`depth` must be one of \[50, 101\].*depth=34"),
+        ({"depth": 34}, r"`depth` must be one of \[50, 101, 152\].*depth=34"),
         ({"dilations": (1, 2)}, "`dilations` must be a list of 4 positive"),
         ({"stage_strides": (1, 2, 0, 1)}, "`stage_strides` must be a list"),
         ({"base_channels": -1}, "`base_channels` must be a positive integer"),

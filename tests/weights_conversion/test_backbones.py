@@ -1,6 +1,7 @@
+import pathlib
 import re
+import subprocess
 import sys
-import types
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from backbone_checks import IDENTITY, check_golden, read_golden
 
 from gss_keras.backbones import HRNetV2, ResNetV1c, SwinTransformer
 from weights_conversion import backbones as converter
+from weights_conversion import writing
 
 
 @pytest.fixture
@@ -135,32 +137,54 @@ def test_batch_counts_and_the_classifier_are_dropped(golden):
         ("hrnet", "hrnet", HRNetV2),
     ],
 )
-def test_the_command_writes_a_preset(
-    golden, tmp_path, monkeypatch, capsys, architecture, file, cls
+def test_a_file_becomes_a_preset(
+    golden, tmp_path, capsys, architecture, file, cls
 ):
     tensors, _, _ = read_golden(golden / f"{file}.npz")
-    _pretend_to_read(
-        monkeypatch, {f"backbone.{k}": v for k, v in tensors.items()}
+    path = _save(
+        tmp_path / "a.pth", {f"backbone.{k}": v for k, v in tensors.items()}
     )
-    converter.main(
-        architecture, tmp_path / "file.pth", tmp_path / "preset", "backbone."
-    )
-    assert "wrote" in capsys.readouterr().out
+    converter.main(architecture, path, tmp_path / "preset", "backbone.")
+    printed = capsys.readouterr().out
+    assert "wrote" in printed and "stride 32: " in printed
     preset = cls.from_preset(tmp_path / "preset")
     expected = sum(array.size for array in tensors.values())
     assert preset.count_params() == expected
+    card = (tmp_path / "preset" / "README.md").read_text()
+    assert "`a.pth`" in card and writing.sha256(path) in card
 
 
-def test_the_command_shows_no_traceback(tmp_path, monkeypatch):
-    _pretend_to_read(monkeypatch, {"conv1.weight": np.ones((64, 3, 7, 7))})
+def test_the_command_converts(swin, tmp_path):
+    path = _save(tmp_path / "a.pth", swin)
+    arguments = ["--architecture", "swin", "--checkpoint", str(path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "weights_conversion.backbones", *arguments]
+        + ["--output", str(tmp_path / "preset")],
+        cwd=pathlib.Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "each taken once" in done.stdout
+    assert (tmp_path / "preset" / "model.weights.h5").is_file()
+
+
+def test_the_command_shows_no_traceback(tmp_path):
+    path = _save(tmp_path / "a.pth", {"conv1.weight": np.ones((64, 3, 7, 7))})
     with pytest.raises(
         SystemExit, match="error: The checkpoint must be a Swin"
     ):
-        converter.main("swin", tmp_path / "file.pth", tmp_path / "preset")
+        converter.main("swin", path, tmp_path / "preset")
     assert not (tmp_path / "preset").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "mine.txt").write_text("mine")
+    with pytest.raises(SystemExit, match="nothing of yours is overwritten"):
+        converter.main("swin", path, tmp_path / "mine")
 
 
-def _pretend_to_read(monkeypatch, tensors):
-    module = types.ModuleType("weights_conversion.checkpoints")
-    module.read_checkpoint = lambda path: tensors  # noqa: ARG005
-    monkeypatch.setitem(sys.modules, module.__name__, module)
+def _save(path, tensors):
+    torch = pytest.importorskip("torch")
+    torch.save(
+        {"state_dict": {k: torch.tensor(v) for k, v in tensors.items()}}, path
+    )
+    return path

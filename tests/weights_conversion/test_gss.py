@@ -144,6 +144,9 @@ def test_ft_w_comes_with_or_without_a_pixel_branch(
     assert gss.variant(built) == "GSS-FT-W"
     branch = built.prior.config["pixel_branch"]
     assert branch == ("separate" if has_pixel_branch else None)
+    built.save_to_preset(tmp_path / "model")
+    loaded = gss_keras.GenerativeSegmenter.from_preset(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict(PHOTOS), built.predict(PHOTOS))
     masks = np.zeros(PHOTOS.shape[:3], "int32")
     built.compile("sgd")
     before = [np.array(v) for v in built.posterior.inverse.get_weights()]

@@ -1,7 +1,5 @@
 """Compares the training and evaluation around the model."""
 
-import re
-
 import numpy as np
 from keras import ops
 
@@ -9,7 +7,13 @@ import gss_keras
 from gss_keras import training
 from gss_keras.layers.backend import resize_bilinear
 from gss_keras.sliding_window import score_windows, window_starts
-from weights_conversion import backbones, heads, porting
+from weights_conversion import heads, porting
+from weights_conversion.backbone_layers import (
+    count,
+    depth_of,
+    hrnet_depths,
+    layers_of,
+)
 from weights_conversion.golden.comparison import (
     BLOCK,
     CLEAR,
@@ -149,7 +153,7 @@ def verify_decay(golden):
         plan |= {
             f"backbone.{tensor}": variable
             for tensor, (variable, _) in porting.plan_layers(
-                backbones.layers_of(prior.backbone)
+                layers_of(prior.backbone)
             ).items()
         }
         is_ours = {n for n, variable in plan.items() if variable.trainable}
@@ -193,7 +197,7 @@ def _narrow_prior(names):
     return gss_keras.LatentPrior(
         _narrow_backbone(names),
         gss_keras.LatentPosterior([[0, 0, 0], [9, 9, 9]], tokenizer),
-        depth=_count(names, r"decode_head\.transformer_block\.blocks\.(\d+)\."),
+        depth=count(names, r"decode_head\.transformer_block\.blocks\.(\d+)\."),
         pixel_branch=branch if has_pixels else None,
         **settings,
     )
@@ -202,7 +206,7 @@ def _narrow_prior(names):
 def _narrow_backbone(names):
     if "backbone.patch_embed.projection.weight" in names:
         depths = [
-            _count(names, rf"backbone\.stages\.{stage}\.blocks\.(\d+)\.")
+            count(names, rf"backbone\.stages\.{stage}\.blocks\.(\d+)\.")
             for stage in range(4)
         ]
         return gss_keras.backbones.SwinTransformer(
@@ -210,11 +214,11 @@ def _narrow_backbone(names):
         )
     if "backbone.stem.0.weight" in names:
         blocks = [
-            _count(names, rf"backbone\.layer{stage}\.(\d+)\.")
+            count(names, rf"backbone\.layer{stage}\.(\d+)\.")
             for stage in range(1, 5)
         ]
         return gss_keras.backbones.ResNetV1c(
-            backbones.depth_of(blocks),
+            depth_of(blocks),
             stem_channels=4
             if "backbone.layer1.0.downsample.0.weight" in names
             # Where the stem is as wide as the first block, there is none.
@@ -223,12 +227,6 @@ def _narrow_backbone(names):
         )
     return gss_keras.backbones.HRNetV2(
         (2, 4, 6, 8),
-        **backbones.hrnet_depths(
-            [name.removeprefix("backbone.") for name in names]
-        ),
+        **hrnet_depths([name.removeprefix("backbone.") for name in names]),
         first_channels=2,
     )
-
-
-def _count(names, pattern):
-    return len({m[1] for name in names if (m := re.match(pattern, name))})
