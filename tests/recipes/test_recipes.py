@@ -7,7 +7,9 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from tiny import tiny_posterior, tiny_prior
 
+import gss_keras
 from gss_keras.data import streets
 
 RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
@@ -57,6 +59,30 @@ def test_train_camvid(camvid, tmp_path):
     assert {"preset", "curve.csv", "segmentation.png"} <= names
     header = (tmp_path / "out" / "curve.csv").read_text().splitlines()[0]
     assert "val_mIoU" in header
+
+
+def test_evaluate_tells_whether_a_score_came_out(tmp_path):
+    drawn = streets.draw(tmp_path / "drawn", 3, seed=1)
+    segmenter = gss_keras.GenerativeSegmenter(
+        tiny_prior(tiny_posterior(num_classes=drawn.num_classes))
+    )
+    segmenter.save_to_preset(tmp_path / "preset")
+    scores = gss_keras.SegmentationScores(drawn.num_classes)
+    for record in drawn:
+        scores.update_state(record["mask"], segmenter.predict(record["photo"]))
+    expected = float(scores.result()["mIoU"])
+    arguments = [
+        *("--preset", tmp_path / "preset"),
+        *("--photos", tmp_path / "drawn" / "images"),
+        *("--masks", tmp_path / "drawn" / "masks"),
+    ]
+    done = run("evaluate.py", *arguments, "--expect", expected)
+    assert done.returncode == 0, done.stderr
+    assert f"mIoU {expected:.2f}" in done.stdout
+    assert f"{expected:.2f} came out" in done.stdout
+    done = run("evaluate.py", *arguments, "--expect", 77.76, "--fit", 90, 64)
+    assert done.returncode == 1
+    assert "77.76 did not come out" in done.stdout
 
 
 def test_a_missing_data_set_is_named(tmp_path):
