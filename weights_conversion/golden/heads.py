@@ -284,7 +284,7 @@ def _gradients(golden, stage, photos, prior):
     """Compares gradients of the loss, computed by one step of `fit`."""
     names = golden.names("out/train/grad/")
     model = _AsEvaluated(stage)
-    model.compile(_KeepGradients(1.0))
+    model.compile(_KeepGradients(1.0, name="keep_gradients"))
     masks = golden.raw("in/train/gt")[:, 0]
     model.train_on_batch(to_numpy(photos), masks)
     in_index = golden.meta["config"].get("in_index", heads.IN_INDEX)

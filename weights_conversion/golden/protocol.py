@@ -175,9 +175,9 @@ def _moved_without_gradient(prior, plan):
         1.0, 10, 0, undecayed=training.undecayed_in_release(prior)
     )
     for variable in variables:
-        variable.assign(ops.ones_like(variable))
+        variable.assign(ops.ones(variable.shape))
     optimizer.build(variables)
-    optimizer.apply([ops.zeros_like(v) for v in variables], variables)
+    optimizer.apply([ops.zeros(v.shape) for v in variables], variables)
     return {
         name: bool(np.all(to_numpy(variable) < 1))
         for name, variable in plan.items()
