@@ -5,6 +5,7 @@ PYTHON ?= python3
 BACKEND ?= tensorflow
 CONSTRAINTS ?= constraints.txt
 WORKERS ?= 2
+SELECT ?=
 
 .PHONY: quickstart test test-backend lint clean
 
@@ -13,12 +14,12 @@ quickstart: .venv/quickstart
 
 test: .venv/dev lint
 	$(MAKE) test-backend BACKEND=tensorflow
-	$(MAKE) test-backend BACKEND=jax
-	$(MAKE) test-backend BACKEND=torch
+	$(MAKE) test-backend BACKEND=jax SELECT='-m "not any_backend"'
+	$(MAKE) test-backend BACKEND=torch SELECT='-m "not any_backend"'
 
 test-backend: .venv/dev
 	OMP_NUM_THREADS=1 KERAS_BACKEND=$(BACKEND) \
-		.venv/bin/python -m pytest -q -n $(WORKERS)
+		.venv/bin/python -m pytest -q -n $(WORKERS) $(SELECT)
 
 lint: .venv/dev
 	.venv/bin/ruff check .

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.any_backend
+
 ROOT = pathlib.Path(__file__).parents[1]
 LIBRARY = sorted(ROOT.glob("gss_keras/**/*.py")) + sorted(
     ROOT.glob("weights_conversion/**/*.py")

@@ -5,6 +5,8 @@ from gss_keras.data.label_maps import draw_label_map
 from gss_keras.data.label_noise import add_void, roughen, smooth_noise
 from gss_keras.maskige import IGNORE_LABEL
 
+pytestmark = pytest.mark.any_backend
+
 
 def test_same_seed_same_map():
     first = draw_label_map(3, 96, 128)

@@ -4,6 +4,8 @@ from PIL import Image
 
 from gss_keras.data import CamVid, Folders, load_all
 
+pytestmark = pytest.mark.any_backend
+
 
 def save(path, pixels, palette=None):
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,8 @@ import pytest
 
 from gss_keras.data import Folders, streets
 
+pytestmark = pytest.mark.any_backend
+
 ROOT = Path(__file__).parents[2]
 
 

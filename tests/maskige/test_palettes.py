@@ -5,6 +5,8 @@ import pytest
 
 from gss_keras.maskige import palettes
 
+pytestmark = pytest.mark.any_backend
+
 CLASSES = {"cityscapes": 19, "ade20k": 150, "mseg": 194, "camvid": 11}
 DISTANCES = {"cityscapes": 20.0, "ade20k": 20.02, "mseg": 18.68}
 # Smallest distances that cannot be beaten, in edges of the cube.

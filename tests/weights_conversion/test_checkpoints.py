@@ -14,6 +14,8 @@ import pytest
 from weights_conversion import checkpoints, safe_pickle, torch_files
 from weights_conversion.pickled_modules import read_module
 
+pytestmark = pytest.mark.any_backend
+
 ROOT = pathlib.Path(__file__).parents[2]
 FORMATS = pytest.mark.parametrize("is_zip", [True, False], ids=["zip", "old"])
 

@@ -2,6 +2,8 @@ import pytest
 
 from weights_conversion.mmcv_config import parse_config
 
+pytestmark = pytest.mark.any_backend
+
 TEXT = """\
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 model = dict(
