@@ -16,7 +16,7 @@ BATCH_NORMALIZATION_NAMES = (
 )
 
 # How much of a mapped file may stay in memory once it was read.
-_MOST_BYTES_MAPPED = 64 * 2**20
+_MOST_BYTES_MAPPED = 16 * 2**20
 
 # Where Keras' axes of a vector, a matrix and a convolution's kernel are in
 # PyTorch.
