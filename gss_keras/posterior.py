@@ -5,8 +5,11 @@ import numpy as np
 from keras import ops
 
 from gss_keras.layers.backend import argmax, resize_bilinear
+from gss_keras.layers.gumbel_softmax import HardGumbelSoftmax
 from gss_keras.maskige import (
     IGNORE_LABEL,
+    ColorInverse,
+    LearnedInverse,
     MaskigeMapping,
     NearestColorInverse,
     check_masks,
@@ -17,6 +20,16 @@ from gss_keras.metrics import SegmentationScores
 from gss_keras.presets import PresetMixin
 from gss_keras.stage import Stage
 
+# What each variant of the paper is: colors, inverse, whether colors learn.
+_VARIANTS = {
+    "ff": (palettes.maximal_distance, "nearest_color", False),
+    "ff-r": (palettes.random, "nearest_color", False),
+    "ft": (palettes.maximal_distance, "conv", False),
+    "ft-w": (palettes.maximal_distance, "window", False),
+    "tf": (palettes.maximal_distance, "nearest_color", True),
+    "tt": (palettes.maximal_distance, "conv", True),
+}
+
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class LatentPosterior(PresetMixin, Stage):
@@ -26,14 +39,16 @@ class LatentPosterior(PresetMixin, Stage):
     maskige into tokens and back, and the inverse mapping (X^-1) reads class
     logits off the colors. What comes back is the best mask that tokens can
     express: its mIoU, which `evaluate` reports, is the ceiling of the whole
-    method. `fit` learns the inverse mapping where it has weights to learn.
+    method. `fit` learns what there is to learn: the inverse mapping where it
+    has weights, the palette where that is asked for.
 
     Args:
         palette: Array of shape `(num_classes, 3)`, RGB 0-255, or the name of
             a palette.
         tokenizer: A `gss_keras.DiscreteVAE`. It is frozen.
-        inverse: "nearest_color", or a layer from maskige
-            `(batch, height, width, 3)` in [0, 1] to class logits.
+        inverse: "nearest_color" (FF), "least_squares", "conv" (FT), "window"
+            (FT-W), or a layer from maskige `(batch, height, width, 3)` in
+            [0, 1] to class logits.
         mask_scale: How many times a mask is drawn up before it is tokenized.
             By default a quarter of the tokenizer's stride, so that tokens lie
             at 1/4 of the photo.
@@ -43,6 +58,15 @@ class LatentPosterior(PresetMixin, Stage):
             leaves every token over the pixels it was predicted from;
             "stretch" squeezes the whole maskige onto the photo, as the
             official release does.
+        is_palette_learned: Whether `fit` moves the colors too (TF with an
+            inverse that follows from them, TT with one that is learned). They
+            start from `palette`; `posterior.palette` gives them as they are.
+        temperature: Temperature of the hard Gumbel-softmax that lets the
+            gradient of learned colors pass through the tokens: a float above
+            0 or a schedule of `keras.optimizers.schedules`.
+        token_noise: Factor of its Gumbel noise. 1 draws tokens as the
+            tokenizer's softmax has them, which suits one trained so; the
+            default takes the likeliest tokens, as inference does.
         **kwargs: Passed to `keras.Model`.
 
     Call arguments:
@@ -72,6 +96,9 @@ class LatentPosterior(PresetMixin, Stage):
         mask_scale=None,
         ignore_color=(0, 0, 0),
         alignment="crop",
+        is_palette_learned=False,
+        temperature=1.0,
+        token_noise=0.0,
         **kwargs,
     ):
         colors = palettes.as_palette(palette)
@@ -92,23 +119,72 @@ class LatentPosterior(PresetMixin, Stage):
             "mask_scale": mask_scale,
             "ignore_color": tuple(ignore_color),
             "alignment": alignment,
+            "is_palette_learned": is_palette_learned,
+            "temperature": _as_config(temperature),
+            "token_noise": token_noise,
         }
-        self.mapping = MaskigeMapping(colors, ignore_color, name="mapping")
+        self.mapping = MaskigeMapping(
+            colors, ignore_color, is_palette_learned, name="mapping"
+        )
+        self.mapping.build()
         self.tokenizer = tokenizer
         self.tokenizer.trainable = False
-        self.inverse = inverse_from(inverse, palette)
-        # A layer out of a configuration was built by Keras already.
-        if not self.inverse.built:
-            self.inverse.build((None, None, None, 3))
+        self.inverse = self.adopt_inverse(inverse)
+        self.token_choice = None
+        if is_palette_learned:
+            _check_codebook(tokenizer)
+            self.token_choice = HardGumbelSoftmax(
+                temperature, token_noise, name="token_choice"
+            )
+            self.token_choice.build((None, None, None, tokenizer.codebook_size))
         self.built = True
-        self.palette = colors
         self.mask_scale = mask_scale
         self.alignment = alignment
         self.num_classes = len(colors)
         self.scores = SegmentationScores(self.num_classes, IGNORE_LABEL)
 
+    @classmethod
+    def from_variant(cls, variant, num_classes, tokenizer, seed=0, **kwargs):
+        """Build one of the paper's variants, to be trained where it learns.
+
+        Args:
+            variant: "ff", "ff-r", "ft", "ft-w", "tf" or "tt": first X, then
+                X^-1, each free of training (f) or trained (t); "r" for random
+                colors, "w" for window attention.
+            num_classes: Number of classes K.
+            tokenizer: A `gss_keras.DiscreteVAE`. It is frozen.
+            seed: Seed of the palette, see `palettes.maximal_distance`.
+            **kwargs: Passed to `LatentPosterior`.
+
+        Returns:
+            A `LatentPosterior`.
+
+        Raises:
+            ValueError: If there is no such variant.
+
+        Reference:
+            Table 1 of the paper.
+        """
+        if variant not in _VARIANTS:
+            raise ValueError(
+                f"`variant` must be one of {sorted(_VARIANTS)}. "
+                f"Received: variant={variant!r}"
+            )
+        make_palette, inverse, is_palette_learned = _VARIANTS[variant]
+        arguments = {
+            "palette": make_palette(num_classes, seed=seed),
+            "inverse": inverse,
+            "is_palette_learned": is_palette_learned,
+        }
+        return cls(tokenizer=tokenizer, **(arguments | kwargs))
+
     def learned_layers(self):
-        return [self.inverse]
+        return [self.mapping, self.inverse]
+
+    @property
+    def palette(self):
+        """Colors as they are now: float32 `(num_classes, 3)`, RGB 0-255."""
+        return self.mapping.palette
 
     @property
     def token_stride(self):
@@ -116,7 +192,12 @@ class LatentPosterior(PresetMixin, Stage):
         return self.tokenizer.stride // self.mask_scale
 
     def call(self, masks, training=None):
-        tokens = self.encode(masks)
+        if training and self.token_choice:
+            maskige = self.mapping(self.draw_up(masks))
+            token_logits = self.tokenizer.encode_logits(maskige)
+            tokens = self.token_choice(token_logits, training=True)
+        else:
+            tokens = self.encode(masks)
         maskige = self.tokenizer.decode(tokens)
         grid = ops.shape(tokens)
         padded = (grid[1] * self.token_stride, grid[2] * self.token_stride)
@@ -135,7 +216,28 @@ class LatentPosterior(PresetMixin, Stage):
         """
         return self.tokenizer.encode(self.mapping(self.draw_up(masks)))
 
-    def class_logits(self, maskige, height, width, training=None):
+    def adopt_inverse(self, inverse):
+        """Make an inverse mapping for this posterior's classes.
+
+        Args:
+            inverse: Name of an inverse, a layer, or None.
+
+        Returns:
+            A built layer; None for None.
+
+        Raises:
+            ValueError: If no inverse has that name, or the layer is for
+                another number of classes.
+        """
+        if inverse is None:
+            return None
+        layer = inverse_from(inverse, self.config["palette"])
+        # A layer out of a configuration was built by Keras already.
+        if not layer.built:
+            layer.build((None, None, None, 3))
+        return layer
+
+    def class_logits(self, maskige, height, width, training=None, inverse=None):
         """Read a decoded maskige back to class logits of a photo's size.
 
         Where pixels of the maskige are merged into one of the photo, those of
@@ -150,16 +252,22 @@ class LatentPosterior(PresetMixin, Stage):
             height: Height of the photo in pixels.
             width: Width of the photo in pixels.
             training: Whether the inverse mapping is being trained.
+            inverse: Layer that reads the colors in place of the posterior's.
 
         Returns:
             Float32 tensor of shape `(batch, height, width, num_classes)`.
             Votes are from 0 to 1 and sum to 1.
         """
-        logits = self.inverse(maskige, training=training)
+        inverse = inverse or self.inverse
+        arguments = {}
+        if isinstance(inverse, ColorInverse | LearnedInverse):
+            arguments["colors"] = self.mapping.colors
+        logits = inverse(maskige, training=training, **arguments)
         logits = ops.cast(logits, "float32")
         if self.alignment == "crop" and self.mask_scale == 1:
             return logits[:, :height, :width]
-        if isinstance(self.inverse, NearestColorInverse):
+        # Votes have no gradient, so colors are learned without them.
+        if isinstance(inverse, NearestColorInverse) and not training:
             logits = ops.one_hot(argmax(logits), self.num_classes)
         size = (height, width)
         if self.alignment == "crop":
@@ -231,6 +339,23 @@ class LatentPosterior(PresetMixin, Stage):
         del y
         if isinstance(x, np.ndarray):
             check_masks(x, self.num_classes)
+
+
+def _as_config(temperature):
+    if callable(temperature):
+        return keras.saving.serialize_keras_object(temperature)
+    return temperature
+
+
+def _check_codebook(tokenizer):
+    if not hasattr(tokenizer, "encode_logits"):
+        raise ValueError(
+            "`tokenizer` must score the tokens of a codebook with "
+            "`encode_logits` where the palette is learned, or no gradient "
+            "reaches the colors. Give a `gss_keras.DiscreteVAE`, or set "
+            "`is_palette_learned=False`. "
+            f"Received: tokenizer={type(tokenizer).__name__}"
+        )
 
 
 def masked_cross_entropy(masks, logits, num_classes):

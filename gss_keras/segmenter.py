@@ -31,6 +31,10 @@ class GenerativeSegmenter(PresetMixin, Stage):
             they take it as a whole.
         stride: Distance of the windows downwards and sideways; by default two
             thirds of the window.
+        inverse: What reads the decoded maskiges: a name or layer as for
+            `LatentPosterior`; by default the posterior's own inverse. A
+            learned one is trained here on what the prior predicts, and leaves
+            the prior and its posterior as they are.
         **kwargs: Passed to `keras.Model`.
 
     Call arguments:
@@ -48,13 +52,14 @@ class GenerativeSegmenter(PresetMixin, Stage):
         Chen et al., "Generative Semantic Segmentation", CVPR 2023, figure 2.
     """
 
-    parts = ("prior",)
+    parts = ("prior", "inverse")
 
-    def __init__(self, prior, window=None, stride=None, **kwargs):
+    def __init__(self, prior, window=None, stride=None, inverse=None, **kwargs):
         super().__init__(**kwargs)
         self.window, self.stride = window_and_stride(window, stride)
         self.config = {"window": self.window, "stride": self.stride}
         self.prior = prior
+        self.inverse = prior.posterior.adopt_inverse(inverse)
         self.built = True
         self.scores = SegmentationScores(prior.posterior.num_classes)
 
@@ -64,14 +69,14 @@ class GenerativeSegmenter(PresetMixin, Stage):
         return self.prior.posterior
 
     def learned_layers(self):
-        return [self.posterior.inverse]
+        return [self.inverse or self.posterior.inverse]
 
     def call(self, photos, training=None):
         tokens = self.prior.predict_tokens(photos)
         maskige = self.posterior.tokenizer.decode(tokens)
         height, width = ops.shape(photos)[1], ops.shape(photos)[2]
         return self.posterior.class_logits(
-            maskige, height, width, training=training
+            maskige, height, width, training=training, inverse=self.inverse
         )
 
     def predict(
@@ -233,7 +238,9 @@ class GenerativeSegmenter(PresetMixin, Stage):
 
     def _decode(self, tokens, size):
         maskige = self.posterior.tokenizer.decode(tokens)
-        logits = self.posterior.class_logits(maskige, *size)
+        logits = self.posterior.class_logits(
+            maskige, *size, inverse=self.inverse
+        )
         return ops.convert_to_numpy(argmax(logits))
 
     def _predict_with(self, predict, x, **kwargs):

@@ -73,7 +73,8 @@ def adamw(
 ):  # fmt: skip
     """Build the AdamW of the method, with its learning-rate schedule.
 
-    Weights decay, but norms, biases and relative position biases do not.
+    Weights decay, but norms, biases, relative position biases and learned
+    colors do not.
 
     Args:
         learning_rate: Rate that the decay starts from.
@@ -94,7 +95,7 @@ def adamw(
     )
     if undecayed is None:
         optimizer.exclude_from_weight_decay(
-            var_names=["norm", "gamma", "beta", "bias"]
+            var_names=["norm", "gamma", "beta", "bias", "colors"]
         )
     else:
         optimizer.exclude_from_weight_decay(var_list=undecayed)

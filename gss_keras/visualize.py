@@ -3,9 +3,13 @@
 import pathlib
 
 import numpy as np
+from keras import ops
+
+from gss_keras.maskige import palettes
 
 _GAP = 4
 _CAPTION = 18
+_TILE = 88
 
 
 def paint(mask, palette, ignore_color=(0, 0, 0)):
@@ -103,6 +107,70 @@ def segmentation_panel(segmenter, photos, masks):
         )
     ]
     return panel(rows, ["photo", "decoded maskige", "mask", "truth"])
+
+
+def reconstruction_panel(posterior, masks):
+    """Show what tokens make of masks, one row for each mask.
+
+    The columns: mask, maskige (the mask painted with the posterior's colors),
+    the maskige decoded from its tokens, the mask read from that, and the
+    pixels that came back wrong, in red.
+
+    Args:
+        posterior: A `LatentPosterior`.
+        masks: Int array of shape `(batch, height, width)`.
+
+    Returns:
+        Uint8 picture, see `panel`.
+    """
+    height, width = masks.shape[1:]
+    scale, palette = posterior.mask_scale, posterior.palette
+    # Colors for the eye, which must be told apart by people.
+    shown = palettes.maximal_distance(posterior.num_classes)
+    decoded = posterior.tokenizer.decode(posterior.encode(masks))
+    decoded = ops.convert_to_numpy(decoded)[:, ::scale, ::scale]
+    decoded = decoded[:, :height, :width]
+    answers = posterior.predict(masks, verbose=0).argmax(axis=-1)
+    ignore_color = posterior.mapping.ignore_color
+    rows = []
+    for mask, maskige, answer in zip(masks, decoded, answers, strict=True):
+        is_wrong = (mask != answer) & (mask < posterior.num_classes)
+        errors = paint(mask, shown) // 3
+        errors[is_wrong] = (255, 0, 0)
+        painted = paint(mask, palette, ignore_color)
+        rows.append(
+            [paint(mask, shown), painted, maskige, paint(answer, shown), errors]
+        )
+    captions = ["mask", "maskige", "decoded", "reconstructed", "errors"]
+    return panel(rows, captions)
+
+
+def palette_chart(palette, names=None):
+    """Show the colors of a palette, one labeled tile for each class.
+
+    Args:
+        palette: Array of shape `(num_classes, 3)`, RGB 0-255.
+        names: Class names; by default the class ids.
+
+    Returns:
+        Uint8 array of shape `(height, width, 3)`, RGB 0-255.
+    """
+    from PIL import Image, ImageDraw
+
+    palette = np.asarray(palette)
+    names = names or [str(number) for number in range(len(palette))]
+    columns = min(10, len(palette))
+    rows = -(-len(palette) // columns)
+    canvas = Image.new("RGB", (columns * _TILE, rows * _TILE // 2), "white")
+    draw = ImageDraw.Draw(canvas)
+    for number, (color, name) in enumerate(zip(palette, names, strict=True)):
+        left, top = number % columns * _TILE, number // columns * _TILE // 2
+        box = (left, top, left + _TILE - 2, top + _TILE // 2 - 2)
+        color = tuple(int(round(float(value))) for value in color)
+        draw.rectangle(box, fill=color)
+        ink = "black" if sum(color) > 3 * 110 else "white"
+        draw.text((left + 3, top + 3), name[:13], fill=ink)
+    return np.asarray(canvas)
 
 
 def save(picture, path):

@@ -1,10 +1,16 @@
 """Masks as images: palettes, the mapping X and its inverse."""
 
 from gss_keras.maskige import palettes
-from gss_keras.maskige.inverse import (
+from gss_keras.maskige.color_inverse import (
+    ColorInverse,
+    LeastSquaresInverse,
     NearestColorInverse,
+)
+from gss_keras.maskige.inverse import inverse_from
+from gss_keras.maskige.learned_inverse import (
+    ConvInverse,
+    LearnedInverse,
     WindowInverse,
-    inverse_from,
 )
 from gss_keras.maskige.mapping import (
     IGNORE_LABEL,
@@ -14,6 +20,10 @@ from gss_keras.maskige.mapping import (
 
 __all__ = [
     "IGNORE_LABEL",
+    "ColorInverse",
+    "ConvInverse",
+    "LearnedInverse",
+    "LeastSquaresInverse",
     "MaskigeMapping",
     "NearestColorInverse",
     "WindowInverse",

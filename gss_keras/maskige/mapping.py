@@ -15,13 +15,16 @@ class MaskigeMapping(keras.layers.Layer):
 
     This is the linear map from one-hot masks to colors, done as a table
     lookup where the masks are ids, and differentiable where they are soft.
-    It has no weights and always computes in float32.
+    It always computes in float32, and has no weights unless the colors are
+    to be learned.
 
     Args:
         palette: Name of a palette or array-like `(num_classes, 3)` of
             distinct colors in 0-255; at most 255 classes, since id 255 means
             ignore.
         ignore_color: Three numbers in 0-255, the color of ignored pixels.
+        is_learned: Whether the colors are weights to train, which starts
+            from the palette; they never leave the RGB cube.
         **kwargs: Passed to `keras.layers.Layer`.
 
     Call arguments:
@@ -48,9 +51,11 @@ class MaskigeMapping(keras.layers.Layer):
                  [0., 0., 0.]]]], dtype=float32)
     """
 
-    def __init__(self, palette, ignore_color=(0, 0, 0), **kwargs):
+    def __init__(
+        self, palette, ignore_color=(0, 0, 0), is_learned=False, **kwargs
+    ):
         super().__init__(**{"dtype": "float32", **kwargs})
-        self.palette = palettes.as_palette(palette)
+        self.given_palette = palettes.as_palette(palette)
         if self.num_classes > IGNORE_LABEL:
             raise ValueError(
                 f"`palette` must hold at most {IGNORE_LABEL} colors, since "
@@ -58,17 +63,48 @@ class MaskigeMapping(keras.layers.Layer):
                 f"Received: {self.num_classes} colors"
             )
         self.ignore_color = _as_color(ignore_color)
-        # The last row is looked up for every id outside the palette.
-        self._rows = np.vstack([self.palette, self.ignore_color]) / 255
+        self.is_learned = is_learned
+        self._learned_colors = None
+
+    def build(self, input_shape=None):
+        del input_shape
+        if self.is_learned:
+            self._learned_colors = self.add_weight(
+                self.given_palette.shape,
+                keras.initializers.Constant(self.given_palette / 255),
+                constraint=InRGBCube(),
+                name="colors",
+            )
 
     @property
     def num_classes(self):
         """Number of classes, an int."""
-        return len(self.palette)
+        return len(self.given_palette)
+
+    @property
+    def colors(self):
+        """The colors as a tensor: float32 `(num_classes, 3)` in [0, 1]."""
+        if self._learned_colors is not None:
+            return ops.convert_to_tensor(self._learned_colors)
+        return ops.convert_to_tensor(self.given_palette / 255, "float32")
+
+    @property
+    def palette(self):
+        """The colors as they are now: float32 `(num_classes, 3)`, 0-255."""
+        if self._learned_colors is None:
+            return self.given_palette
+        return 255 * ops.convert_to_numpy(self._learned_colors)
+
+    @palette.setter
+    def palette(self, palette):
+        """Gives a learned mapping other colors, as `palettes.as_palette`."""
+        self._learned_colors.assign(palettes.as_palette(palette) / 255)
 
     def call(self, masks):
         self._check(masks)
-        rows = ops.convert_to_tensor(self._rows, "float32")
+        # The last row is looked up for every id outside the palette.
+        ignored = ops.convert_to_tensor(self.ignore_color[None] / 255)
+        rows = ops.concatenate([self.colors, ignored], axis=0)
         if _is_integer(masks):
             ids = ops.cast(masks, "int32")
             is_class = ops.logical_and(ids >= 0, ids < self.num_classes)
@@ -89,8 +125,9 @@ class MaskigeMapping(keras.layers.Layer):
     def get_config(self):
         return {
             **super().get_config(),
-            "palette": self.palette.tolist(),
+            "palette": self.given_palette.tolist(),
             "ignore_color": self.ignore_color.tolist(),
+            "is_learned": self.is_learned,
         }
 
     def _check(self, masks):
@@ -108,6 +145,14 @@ class MaskigeMapping(keras.layers.Layer):
                 f"num_classes={self.num_classes}. Received: masks of shape "
                 f"{shape} and dtype {dtype}"
             )
+
+
+@keras.saving.register_keras_serializable(package="gss_keras")
+class InRGBCube(keras.constraints.Constraint):
+    """Moves colors that left the RGB cube, [0, 1] each, to its surface."""
+
+    def __call__(self, colors):
+        return ops.clip(colors, 0.0, 1.0)
 
 
 def check_masks(masks, num_classes):

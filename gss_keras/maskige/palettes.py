@@ -192,6 +192,49 @@ def as_palette(palette):
     return colors
 
 
+def save(palette, path):
+    """Writes a palette to a JSON file, to be used as a fixed one later.
+
+    Args:
+        palette: As in `as_palette`, such as `posterior.palette` of learned
+            colors.
+        path: Path of the file; its folder is made.
+
+    Example:
+        >>> import tempfile
+        >>> path = tempfile.mkdtemp() + "/colors.json"
+        >>> save([[0, 0, 0], [255, 0, 0]], path)
+        >>> load(path).tolist()
+        [[0.0, 0.0, 0.0], [255.0, 0.0, 0.0]]
+    """
+    colors = np.round(as_palette(palette).astype("float64"), 3).tolist()
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"colors": colors}) + "\n", encoding="utf-8")
+
+
+def load(path):
+    """Reads a palette that `save` wrote.
+
+    Args:
+        path: Path of the JSON file.
+
+    Returns:
+        A float32 array `(num_classes, 3)` in 0-255.
+
+    Raises:
+        ValueError: If the file is missing or holds no palette.
+    """
+    try:
+        colors = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        return as_palette(colors["colors"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            "`path` must be a JSON file that `palettes.save` wrote. "
+            f"Received: path={str(path)!r} ({error})"
+        ) from error
+
+
 def as_config(palette):
     """Turns a palette into what a configuration holds of it.
 

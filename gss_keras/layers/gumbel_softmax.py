@@ -1,0 +1,111 @@
+"""Choose one of many, in a way that a gradient can pass."""
+
+import keras
+from keras import ops
+
+from gss_keras.layers.backend import argmax
+
+
+@keras.saving.register_keras_serializable(package="gss_keras")
+class HardGumbelSoftmax(keras.layers.Layer):
+    """Draw one token at every position; let gradients pass as if softly.
+
+    Forward, the result is one-hot: the token whose logit plus Gumbel noise is
+    largest, so tokens are drawn with their softmax probabilities. Backward,
+    the gradient is that of `softmax((logits + noise) / temperature)`, which
+    tells colors apart that the choice itself cannot. Outside training the
+    likeliest token is taken, without noise.
+
+    Args:
+        temperature: Float above 0, or a
+            `keras.optimizers.schedules.LearningRateSchedule` over the training
+            steps. High spreads the gradient over many tokens, low follows the
+            choice.
+        noise: Factor of the Gumbel noise; 0 always takes the likeliest token
+            (the straight-through softmax).
+        seed: Integer, or None.
+        **kwargs: Passed to `keras.layers.Layer`.
+
+    Call arguments:
+        logits: Float `(..., codebook_size)`.
+        training: Whether tokens are drawn; each such call is a step of the
+            temperature's schedule.
+
+    Returns:
+        Float one-hot tensor of the same shape and dtype.
+
+    Raises:
+        ValueError: If `temperature` is not above 0 or `noise` is negative.
+
+    Reference:
+        Jang et al., "Categorical Reparameterization with Gumbel-Softmax",
+        2017, section 2.2.
+
+    Example:
+        >>> choose = HardGumbelSoftmax()
+        >>> keras.ops.convert_to_numpy(choose(np.array([[0.0, 9.0, 1.0]])))
+        array([[0., 1., 0.]], dtype=float32)
+    """
+
+    def __init__(self, temperature=1.0, noise=1.0, seed=None, **kwargs):
+        if isinstance(temperature, dict):
+            temperature = keras.saving.deserialize_keras_object(temperature)
+        is_schedule = callable(temperature)
+        if not is_schedule and not temperature > 0:
+            raise ValueError(
+                "`temperature` must be above 0, or a schedule of "
+                "`keras.optimizers.schedules`. "
+                f"Received: temperature={temperature!r}"
+            )
+        if not noise >= 0:
+            raise ValueError(
+                f"`noise` must not be negative. Received: noise={noise!r}"
+            )
+        super().__init__(**kwargs)
+        self.temperature = temperature
+        self.noise = noise
+        self.seed = seed
+        self._draws = keras.random.SeedGenerator(seed)
+
+    def build(self, input_shape):
+        del input_shape
+        # The optimizer's own count is out of reach of a compiled call.
+        self.steps = self.add_weight(
+            (), "zeros", dtype="int32", trainable=False, name="steps"
+        )
+
+    def current_temperature(self):
+        """Return the temperature of the next step, a float32 scalar."""
+        if callable(self.temperature):
+            return ops.cast(self.temperature(self.steps), "float32")
+        return ops.convert_to_tensor(self.temperature, "float32")
+
+    def call(self, logits, training=None):
+        size = logits.shape[-1]
+        if not training:
+            return ops.one_hot(argmax(logits), size, dtype=logits.dtype)
+        if self.noise:
+            uniform = keras.random.uniform(
+                ops.shape(logits), 1e-7, 1.0, seed=self._draws
+            )
+            gumbel = -ops.log(-ops.log(uniform))
+            logits = logits + self.noise * ops.cast(gumbel, logits.dtype)
+        temperature = ops.cast(self.current_temperature(), logits.dtype)
+        soft = ops.softmax(logits / temperature)
+        hard = ops.one_hot(argmax(logits), size, dtype=logits.dtype)
+        self.steps.assign_add(1)
+        return hard + soft - ops.stop_gradient(soft)
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self):
+        temperature = self.temperature
+        if callable(temperature):
+            temperature = keras.saving.serialize_keras_object(temperature)
+        return {
+            **super().get_config(),
+            "temperature": temperature,
+            "noise": self.noise,
+            "seed": self.seed,
+        }

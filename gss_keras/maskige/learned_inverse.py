@@ -1,0 +1,198 @@
+"""Inverse mappings X^-1 that are trained: FT, TT and FT-W."""
+
+import keras
+
+from gss_keras.layers.fusion import ProjectionBlock
+from gss_keras.layers.window_attention import swin_blocks
+from gss_keras.maskige import palettes
+from gss_keras.maskige.color_inverse import NearestColorInverse
+
+# Margin, in nats, of a class in its own exact color over the nearest other.
+_START_MARGIN = 6.0
+
+
+class LearnedInverse(keras.layers.Layer):
+    """A trained inverse, which may start from the nearest color.
+
+    A subclass turns maskiges into features in `describe`, whose classifier is
+    here. With a palette, the nearest color's logits are added to the learned
+    ones, which are zero at first: training starts from what FF answers
+    instead of from noise, and learns what to correct.
+
+    Args:
+        num_classes: Number of classes.
+        sizes: Dictionary of the subclass's own arguments.
+        palette: None, or the colors to start from, as for
+            `NearestColorInverse`.
+        **kwargs: Passed to `keras.layers.Layer`.
+
+    Call arguments:
+        maskiges: Float `(batch, height, width, 3)` in `[0, 1]`.
+        colors: Float `(num_classes, 3)` in `[0, 1]`, which take the place of
+            the palette: those of a mapping that is being learned.
+        training: Whether batch statistics are used and updated.
+
+    Returns:
+        Float32 logits `(batch, height, width, num_classes)`.
+
+    Raises:
+        ValueError: If the palette is malformed or has not `num_classes`
+            colors.
+    """
+
+    def __init__(self, num_classes, sizes, palette=None, **kwargs):
+        super().__init__(**kwargs)
+        self.num_classes = num_classes
+        self.sizes = sizes
+        self.start = None
+        if palette is not None:
+            self.start = _nearest_color(palette, num_classes)
+            palette = palettes.as_config(palette)
+        self.palette = palette
+        self.classifier = keras.layers.Dense(
+            num_classes,
+            kernel_initializer="zeros" if self.start else "glorot_uniform",
+            name="classifier",
+            dtype="float32",
+        )
+
+    def describe(self, maskiges, training):
+        """Return features of every pixel, to be classified."""
+        raise NotImplementedError
+
+    def call(self, maskiges, colors=None, training=None):
+        logits = self.classifier(self.describe(maskiges, training))
+        if self.start:
+            logits = logits + self.start(maskiges, colors=colors)
+        return logits
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.num_classes)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "palette": self.palette,
+            **self.sizes,
+        }
+
+
+def _nearest_color(palette, num_classes):
+    count = len(palettes.as_palette(palette))
+    if count != num_classes:
+        raise ValueError(
+            f"`palette` must hold {num_classes} colors, one for each class. "
+            f"Received: {count} colors"
+        )
+    apart = min(palettes.smallest_distance(palettes.as_palette(palette)), 442)
+    sharpness = _START_MARGIN / (apart / 255) ** 2
+    return NearestColorInverse(palette, sharpness, name="start")
+
+
+@keras.saving.register_keras_serializable(package="gss_keras")
+class ConvInverse(LearnedInverse):
+    """Reads the classes off with three convolutions: the inverse of FT.
+
+    A learned inverse of few parameters: each pixel sees the colors around it,
+    which tells a thin thing from a blurred edge.
+
+    Args:
+        num_classes: Number of classes.
+        channels: Channels of the two hidden layers.
+        kernel_size: Side in pixels of their kernels.
+        **kwargs: `palette` and others, see `LearnedInverse`, which has the
+            call arguments too.
+
+    Reference:
+        Chen et al., "Generative Semantic Segmentation", CVPR 2023, GSS-FT:
+        "3-layer conv net with activations", whose sizes are not given and
+        which is not part of the release.
+    """
+
+    def __init__(self, num_classes, channels=64, kernel_size=3, **kwargs):
+        sizes = {"channels": channels, "kernel_size": kernel_size}
+        super().__init__(num_classes, sizes, **kwargs)
+        self.hidden = [
+            keras.layers.Conv2D(
+                channels,
+                kernel_size,
+                padding="same",
+                activation="relu",
+                kernel_initializer="he_normal",
+                name=name,
+                dtype=self.dtype_policy,
+            )
+            for name in ("first", "second")
+        ]
+
+    def build(self, input_shape):
+        shape = tuple(input_shape)
+        for layer in self.hidden:
+            layer.build(shape)
+            shape = (*shape[:-1], self.sizes["channels"])
+        self.classifier.build(shape)
+
+    def describe(self, maskiges, training):
+        del training
+        features = maskiges
+        for layer in self.hidden:
+            features = layer(features)
+        return features
+
+
+@keras.saving.register_keras_serializable(package="gss_keras")
+class WindowInverse(LearnedInverse):
+    """Reads the classes off with shifted-window attention: FT-W's inverse.
+
+    A learned inverse that sees a pixel's surroundings, so that it can undo
+    what the tokenizer and the prior blur. Colors are projected to features,
+    mixed by blocks of window attention and classified, at the full
+    resolution of the maskige.
+
+    Args:
+        num_classes: Number of classes.
+        channels: Channels of the features; a multiple of `heads`.
+        depth: Number of attention blocks; every second one shifts its
+            windows.
+        heads: Attention heads.
+        window: Side of an attention window in pixels of the maskige.
+        **kwargs: `palette` and others, see `LearnedInverse`, which has the
+            call arguments too.
+
+    Reference:
+        Chen et al., "Generative Semantic Segmentation", CVPR 2023, GSS-FT-W.
+        The defaults are the release's for Cityscapes; for ADE20K and MSeg it
+        has depth 2.
+    """
+
+    def __init__(
+        self, num_classes, channels=128, depth=1, heads=4, window=7, **kwargs
+    ):
+        sizes = {
+            "channels": channels,
+            "depth": depth,
+            "heads": heads,
+            "window": window,
+        }
+        super().__init__(num_classes, sizes, **kwargs)
+        dtype = self.dtype_policy
+        self.projection = ProjectionBlock(
+            channels, name="projection", dtype=dtype
+        )
+        self.blocks = swin_blocks(channels, depth, heads, window, dtype=dtype)
+        self.norm = keras.layers.LayerNormalization(
+            epsilon=1e-5, name="norm", dtype=dtype
+        )
+
+    def build(self, input_shape):
+        self.projection.build(input_shape)
+        shape = (*input_shape[:-1], self.sizes["channels"])
+        for layer in [*self.blocks, self.norm, self.classifier]:
+            layer.build(shape)
+
+    def describe(self, maskiges, training):
+        features = self.projection(maskiges, training=training)
+        for block in self.blocks:
+            features = block(features, training=training)
+        return self.norm(features)
