@@ -50,14 +50,21 @@ def read_masks(folder, limit=0):
     return np.where(masks < len(CLASSES), masks, IGNORE).astype("int64")
 
 
-def rename_components(masks, num_classes=150, seed=0):
-    """Give every connected piece of a class one of many ids at random."""
+def rename_components(masks, num_classes=150, seed=0, by_class=False):
+    """Give every connected piece of a class one of many ids at random.
+
+    With `by_class`, each class has ids of its own to choose from, so that an
+    id means the same kind of thing in all masks, as it does in a data set.
+    """
     rng = np.random.default_rng(seed)
     renamed = np.full(masks.shape, IGNORE)
     for old, new in zip(masks, renamed, strict=True):
         for label in range(len(CLASSES)):
             pieces, count = ndimage.label(old == label)
-            names = rng.integers(0, num_classes, count)
+            ids = np.arange(num_classes)
+            if by_class:
+                ids = ids[label :: len(CLASSES)]
+            names = ids[rng.integers(0, len(ids), count)]
             new[pieces > 0] = names[pieces[pieces > 0] - 1]
     return renamed
 

@@ -46,7 +46,7 @@ def search_palette(
     tokenizer,
     masks,
     num_classes,
-    rounds=16,
+    rounds=10,
     mask_scale=None,
     batch_size=4,
     seed=0,
@@ -59,7 +59,7 @@ def search_palette(
     and learns from it how many pixels each class loses and each color
     attracts. The next palette is the best assignment of colors to classes by
     what is known so far. A round costs as much as evaluating the masks once;
-    some dozens of masks and 16 rounds are enough.
+    some dozens of masks and 10 rounds are enough.
 
     The result is fitted to the classes of the given masks: use those of a
     training set, and expect what it does for others of the same kind.
@@ -109,7 +109,7 @@ def search_palette(
     history, best = [], (start, reconstruction.counts(start))
     history.append(_mean_iou(best[1]))
     for number in range(rounds):
-        slots = ledger.next_slots(is_exploring=number < rounds // 4)
+        slots = ledger.next_slots(is_exploring=number <= rounds // 4)
         palette = ledger.colors[slots]
         counts = reconstruction.counts(palette)
         ledger.enter(slots, counts)
@@ -248,10 +248,14 @@ def _as_slots(colors, start):
         farthest = np.argsort(-_distances(start, colors).min(axis=1))
         colors = np.concatenate([colors, start[farthest[:missing]]])
     nearest = linear_sum_assignment(_distances(start, colors))[1]
-    others = np.setdiff1d(np.arange(len(colors)), nearest)
-    # Some spare colors are enough to choose from.
-    spare = others[: max(8, len(start) // 4)]
-    return colors[np.concatenate([nearest, spare])]
+    chosen = colors[nearest]
+    others = np.delete(colors, nearest, axis=0)
+    # Some spare colors are enough to choose from, the loneliest first.
+    for _ in range(min(len(others), max(8, len(start) // 4))):
+        loneliest = _distances(others, chosen).min(axis=1).argmax()
+        chosen = np.concatenate([chosen, others[loneliest : loneliest + 1]])
+        others = np.delete(others, loneliest, axis=0)
+    return chosen
 
 
 def _distances(one, other):

@@ -8,6 +8,7 @@ from tiny import tiny_data, tiny_posterior, tiny_tokenizer
 
 import gss_keras
 from gss_keras import data
+from gss_keras.maskige import ConvInverse
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -180,6 +181,104 @@ def test_a_learned_inverse_trains_alone():
     assert history.history["loss"][-1] < history.history["loss"][0]
     for old, new in zip(frozen, posterior.tokenizer.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+LEARNS = {
+    "ff": set(),
+    "ff-r": set(),
+    "ft": {"inverse"},
+    "ft-w": {"inverse"},
+    "tf": {"mapping"},
+    "tt": {"inverse", "mapping"},
+}
+
+
+@pytest.mark.parametrize("variant", LEARNS)
+def test_a_variant_learns_its_own_part_and_survives_saving(variant, tmp_path):
+    posterior = gss_keras.LatentPosterior.from_variant(
+        variant, 5, tiny_tokenizer(), token_noise=0.1
+    )
+    posterior.compile(keras.optimizers.Adam(0.05))
+    before = [keras.ops.convert_to_numpy(w) for w in posterior.weights]
+    masks = tiny_data()[1]
+    if LEARNS[variant]:
+        history = posterior.fit(masks, epochs=2, verbose=0).history
+        assert np.isfinite(history["loss"]).all()
+    moved = {
+        weight.path.split("/")[0]
+        for weight, old in zip(posterior.weights, before, strict=True)
+        if np.any(keras.ops.convert_to_numpy(weight) != old)
+        and "seed_generator" not in weight.path
+    }
+    counted = {"token_choice"} if "mapping" in LEARNS[variant] else set()
+    parts = {
+        "mapping": posterior.mapping,
+        "inverse": posterior.inverse,
+        "token_choice": posterior.token_choice,
+    }
+    assert moved == {parts[part].name for part in LEARNS[variant] | counted}
+    assert np.all((posterior.palette >= 0) & (posterior.palette <= 255))
+    expected = posterior.predict(masks, verbose=0)
+    posterior.save_to_preset(tmp_path / "preset")
+    loaded = gss_keras.LatentPosterior.from_preset(tmp_path / "preset")
+    np.testing.assert_allclose(loaded.palette, posterior.palette, atol=1e-4)
+    np.testing.assert_allclose(
+        loaded.predict(masks, verbose=0), expected, atol=1e-5
+    )
+
+
+def test_a_learned_palette_serves_as_a_fixed_one():
+    learned = gss_keras.LatentPosterior.from_variant("tf", 5, tiny_tokenizer())
+    learned.compile(keras.optimizers.Adam(0.05))
+    masks = tiny_data()[1]
+    learned.fit(masks, epochs=2, verbose=0)
+    fixed = gss_keras.LatentPosterior(learned.palette, learned.tokenizer)
+    np.testing.assert_array_equal(
+        learned.predict(masks, verbose=0).argmax(-1),
+        fixed.predict(masks, verbose=0).argmax(-1),
+    )
+    assert not fixed.trainable_variables
+    assert learned.trainable_variables
+
+
+@pytest.mark.parametrize("mask_scale", [1, 2])
+def test_colors_get_gradients_at_every_scale(mask_scale):
+    # Colors inside the cube, since those on its surface may stay there.
+    palette = 60 + gss_keras.palettes.maximal_distance(5) / 2
+    posterior = gss_keras.LatentPosterior(
+        palette,
+        tiny_tokenizer(),
+        mask_scale=mask_scale,
+        is_palette_learned=True,
+    )
+    posterior.compile(keras.optimizers.SGD(1.0))
+    before = posterior.palette
+    posterior.fit(tiny_data()[1], verbose=0)
+    assert np.all(np.abs(posterior.palette - before).max(axis=1) > 0)
+
+
+def test_learned_colors_need_a_codebook():
+    with pytest.raises(ValueError, match="`tokenizer` must score the tokens"):
+        gss_keras.LatentPosterior(
+            "camvid", PerfectTokenizer(), is_palette_learned=True
+        )
+
+
+def test_a_learned_start_moves_with_the_colors():
+    posterior = tiny_posterior(inverse="conv", is_palette_learned=True)
+    swapped = posterior.palette[[1, 0, 2, 3, 4]]
+    posterior.mapping.palette = swapped
+    answers = ops.convert_to_numpy(
+        posterior.class_logits(swapped[None, None] / np.float32(255), 1, 5)
+    ).argmax(-1)
+    np.testing.assert_array_equal(answers, [[[0, 1, 2, 3, 4]]])
+
+
+def test_unknown_variants_and_unfit_inverses_are_refused():
+    with pytest.raises(ValueError, match="`variant` must be one of .*'ft-w'"):
+        gss_keras.LatentPosterior.from_variant("fx", 5, tiny_tokenizer())
+    with pytest.raises(ValueError, match="`inverse` must be for the 5 classes"):
+        tiny_posterior(inverse=ConvInverse(7))
 
 
 def test_a_saved_posterior_answers_the_same(tmp_path):

@@ -133,6 +133,32 @@ def test_fit_trains_a_learned_inverse_and_nothing_else():
         assert np.any(old != new)
 
 
+@pytest.mark.parametrize("inverse", ["conv", "window"])
+def test_an_inverse_of_its_own_learns_and_the_prior_stays(inverse, tmp_path):
+    prior = tiny_prior()
+    photos, masks = tiny_data()
+    plain = gss_keras.GenerativeSegmenter(prior)
+    segmenter = gss_keras.GenerativeSegmenter(prior, inverse=inverse)
+    # A learned inverse starts from the nearest color, the prior's own.
+    np.testing.assert_array_equal(
+        segmenter.predict(photos), plain.predict(photos)
+    )
+    before = [keras.ops.convert_to_numpy(w) for w in prior.weights]
+    segmenter.compile(keras.optimizers.AdamW(0.01, weight_decay=0.1))
+    losses = segmenter.fit(photos, masks, epochs=3, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    for weight, old in zip(prior.weights, before, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(weight), old)
+    expected = segmenter.predict_logits(photos)
+    segmenter.save_to_preset(tmp_path / "preset")
+    loaded = gss_keras.GenerativeSegmenter.from_preset(tmp_path / "preset")
+    np.testing.assert_allclose(
+        loaded.predict_logits(photos), expected, atol=1e-4
+    )
+    with pytest.raises(ValueError, match="`inverse` must be a Keras layer or"):
+        gss_keras.GenerativeSegmenter(prior, inverse="nearest")
+
+
 def test_evaluating_a_segmenter_does_not_freeze_its_prior():
     prior, (photos, masks) = tiny_prior(), tiny_data()
     count = len(prior.trainable_variables)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from PIL import Image
+from tiny import tiny_data, tiny_posterior
 
 from gss_keras import palettes, visualize
 
@@ -22,3 +23,22 @@ def test_overlay_lies_between_photo_and_mask(tmp_path):
     np.testing.assert_array_equal(mixed[..., 0], [[75, 125], [125, 75]])
     visualize.save(mixed, tmp_path / "mixed.png")
     np.testing.assert_array_equal(Image.open(tmp_path / "mixed.png"), mixed)
+
+
+def test_reconstruction_panel_marks_exactly_the_wrong_pixels():
+    posterior, masks = tiny_posterior(), tiny_data()[1]
+    picture = visualize.reconstruction_panel(posterior, masks)
+    count, height, width = masks.shape
+    assert picture.shape[1] == 5 * (width + 4) - 4
+    answers = posterior.predict(masks, verbose=0).argmax(-1)
+    is_wrong = (answers != masks) & (masks != 255)
+    top = picture.shape[0] - (count * (height + 4) - 4)
+    first = picture[top : top + height, -width:]
+    np.testing.assert_array_equal((first == (255, 0, 0)).all(-1), is_wrong[0])
+
+
+def test_palette_chart_shows_every_color():
+    palette = palettes.maximal_distance(13)
+    chart = visualize.palette_chart(palette, [f"class {i}" for i in range(13)])
+    shown = {tuple(color) for color in chart.reshape(-1, 3).tolist()}
+    assert {tuple(c) for c in palette.round().astype(int).tolist()} <= shown

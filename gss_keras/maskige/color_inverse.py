@@ -128,9 +128,15 @@ class LeastSquaresInverse(ColorInverse):
     """
 
     def score(self, maskiges, colors):
-        # Fewer than three colors leave the matrix singular; so little is
-        # added to its diagonal that others do not feel it.
-        gram = ops.matmul(ops.transpose(colors), colors)
-        gram = gram + 1e-6 * ops.eye(3)
-        kernel = ops.matmul(ops.inv(gram), ops.transpose(colors))
+        across = ops.transpose(colors)
+        if self.num_classes < 3:
+            # That matrix is singular; of all exact solutions the smallest.
+            kernel = ops.matmul(across, _inverted(ops.matmul(colors, across)))
+        else:
+            kernel = ops.matmul(_inverted(ops.matmul(across, colors)), across)
         return ops.matmul(maskiges, kernel)
+
+
+def _inverted(matrix):
+    """Returns the inverse, large but finite where there is none."""
+    return ops.inv(matrix + 1e-6 * ops.eye(matrix.shape[0]))

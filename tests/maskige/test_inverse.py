@@ -7,6 +7,8 @@ from layer_checks import check_layer
 
 from gss_keras.maskige import (
     IGNORE_LABEL,
+    ConvInverse,
+    LeastSquaresInverse,
     MaskigeMapping,
     NearestColorInverse,
     WindowInverse,
@@ -27,11 +29,12 @@ def read(inverse, maskiges):
     return logits.argmax(axis=-1)
 
 
-def test_as_a_layer(tmp_path):
+@pytest.mark.parametrize("inverse", [NearestColorInverse, LeastSquaresInverse])
+def test_as_a_layer(inverse, tmp_path):
     maskiges = np.random.default_rng(0).random((2, 4, 6, 3), "float32")
     check_layer(
-        NearestColorInverse,
-        {"palette": "camvid"},
+        inverse,
+        {"palette": "camvid", "sharpness": 3.0},
         maskiges,
         (2, 4, 6, 11),
         tmp_path,
@@ -45,6 +48,87 @@ def test_window_inverse_as_a_layer(tmp_path):
         np.random.default_rng(0).random((2, 7, 8, 3), "float32"),
         (2, 7, 8, 5),
         tmp_path,
+    )
+
+
+@pytest.mark.parametrize("start", [None, palettes.maximal_distance(5)])
+def test_conv_inverse_as_a_layer(start, tmp_path):
+    check_layer(
+        ConvInverse,
+        {"num_classes": 5, "channels": 8, "palette": start},
+        np.random.default_rng(0).random((2, 7, 8, 3), "float32"),
+        (2, 7, 8, 5),
+        tmp_path,
+    )
+
+
+@pytest.mark.parametrize("num_classes", [1, 2, 3, 11, 150])
+def test_least_squares_solves_for_the_mask(num_classes):
+    palette = palettes.random(num_classes, 4) + 0.0
+    maskiges = np.random.default_rng(0).random((1, 5, 6, 3), "float32")
+    logits = LeastSquaresInverse(palette)(maskiges)
+    # The solution of least norm, which is what a pseudo-inverse gives.
+    expected = np.linalg.lstsq(
+        palette.T / 255, maskiges.reshape(-1, 3).T, rcond=None
+    )[0]
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(logits).reshape(-1, num_classes),
+        expected.T,
+        rtol=1e-2,
+        atol=2e-3,
+    )
+
+
+def test_least_squares_gives_soft_masks_of_three_classes_back():
+    palette = [[255, 0, 0], [0, 255, 0], [40, 0, 255]]
+    soft = np.random.default_rng(1).dirichlet(np.ones(3), (1, 4, 5))
+    maskiges = MaskigeMapping(palette)(soft.astype("float32"))
+    logits = LeastSquaresInverse(palette)(maskiges)
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(logits), soft, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("name", ["camvid", "ade20k"])
+@pytest.mark.parametrize("identifier", ["conv", "window"])
+def test_learned_inverses_start_from_the_nearest_color(name, identifier):
+    inverse = inverse_from(identifier, name)
+    assert inverse.num_classes == len(palettes.named(name))
+    assert inverse.palette == name
+    maskiges = np.random.default_rng(0).random((1, 9, 9, 3), "float32")
+    expected = read(NearestColorInverse(name), maskiges)
+    np.testing.assert_array_equal(read(inverse, maskiges), expected)
+    # Each color on its own, exact, is a safe answer but no certain one.
+    painted = MaskigeMapping(name)(np.arange(inverse.num_classes)[None, None])
+    sure = keras.ops.convert_to_numpy(keras.ops.softmax(inverse(painted)))
+    assert 0.9 < sure.max(axis=-1).min() < 0.999
+
+
+@pytest.mark.parametrize("inverse", [NearestColorInverse, LeastSquaresInverse])
+def test_sharpness_changes_no_answer(inverse):
+    maskiges = np.random.default_rng(0).random((1, 9, 9, 3), "float32")
+    plain, sharp = inverse("camvid"), inverse("camvid", sharpness=50.0)
+    np.testing.assert_array_equal(read(plain, maskiges), read(sharp, maskiges))
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(sharp(maskiges)),
+        50 * keras.ops.convert_to_numpy(plain(maskiges)),
+        rtol=1e-4,
+        atol=1e-4,
+    )
+    with pytest.raises(ValueError, match="`sharpness` must be above 0"):
+        inverse("camvid", sharpness=0)
+
+
+@pytest.mark.parametrize("inverse", [NearestColorInverse, LeastSquaresInverse])
+def test_colors_given_in_the_call_take_the_place_of_the_palette(inverse):
+    maskiges = np.random.default_rng(0).random((1, 9, 9, 3), "float32")
+    other = palettes.random(11, 5)
+    received = inverse("camvid")(maskiges, colors=other / np.float32(255))
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(received),
+        keras.ops.convert_to_numpy(inverse(other)(maskiges)),
+        rtol=1e-5,
+        atol=1e-5,
     )
 
 
@@ -143,3 +227,7 @@ def test_inverse_from_refuses_what_does_not_fit():
         inverse_from(None, "camvid")
     with pytest.raises(ValueError, match="a layer for 19 classes"):
         inverse_from(NearestColorInverse("cityscapes"), "camvid")
+    with pytest.raises(ValueError, match="a layer for 5 classes"):
+        inverse_from(ConvInverse(5), "camvid")
+    with pytest.raises(ValueError, match="`palette` must hold 5 colors"):
+        ConvInverse(5, palette="camvid")

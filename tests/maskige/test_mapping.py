@@ -45,6 +45,37 @@ def test_soft_masks_as_a_layer(tmp_path):
     np.testing.assert_allclose(maskiges, masks @ COLORS / 255, atol=1e-6)
 
 
+def test_learned_colors_as_a_layer(tmp_path):
+    masks = random_masks(0, 3).astype("int32")
+    fixed = check_layer(
+        MaskigeMapping,
+        {"palette": COLORS, "is_learned": True},
+        masks,
+        (2, 5, 7, 3),
+        tmp_path,
+    )
+    np.testing.assert_allclose(
+        fixed, paint(MaskigeMapping(COLORS), masks), atol=1e-6
+    )
+
+
+def test_learned_colors_stay_in_the_cube_and_can_be_replaced():
+    mapping = MaskigeMapping(COLORS, is_learned=True)
+    masks = keras.Input((None, None), dtype="int32")
+    model = keras.Model(masks, mapping(masks))
+    model.compile(keras.optimizers.SGD(1e4), "mse")
+    # Class 0 is pulled far beyond white, class 1 beyond black.
+    targets = np.array([[[[9.0] * 3, [-9.0] * 3]]])
+    model.fit(np.array([[[0, 1]]]), targets, verbose=0)
+    np.testing.assert_allclose(mapping.palette[0], [255, 255, 255])
+    np.testing.assert_allclose(mapping.palette[1], [0, 0, 0])
+    np.testing.assert_allclose(mapping.palette[2], COLORS[2], atol=1e-4)
+    mapping.palette = COLORS
+    np.testing.assert_allclose(mapping.palette, COLORS, atol=1e-4)
+    with pytest.raises(ValueError, match="`palette` must hold colors in 0-255"):
+        mapping.palette = [[0, 0, 256], [0, 0, 0], [1, 1, 1]]
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "int64"])
 def test_each_class_gets_its_color(dtype):
     mapping = MaskigeMapping(COLORS, ignore_color=(10, 20, 30))

@@ -156,3 +156,19 @@ def test_as_palette_copies():
     colors = np.eye(3, dtype="float32")
     palettes.as_palette(colors)[:] = 7
     assert colors.max() == 1
+
+
+def test_a_saved_palette_comes_back(tmp_path):
+    palette = palettes.random(19, 3) / 3
+    palettes.save(palette, tmp_path / "new" / "colors.json")
+    loaded = palettes.load(tmp_path / "new" / "colors.json")
+    np.testing.assert_allclose(loaded, palette, atol=5e-4)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"colors": [[0, 0]]}'])
+def test_files_without_a_palette_are_refused(text, tmp_path):
+    with pytest.raises(ValueError, match="`path` must be a JSON file that"):
+        palettes.load(tmp_path / "absent.json")
+    (tmp_path / "colors.json").write_text(text)
+    with pytest.raises(ValueError, match="`path` must be a JSON file that"):
+        palettes.load(tmp_path / "colors.json")

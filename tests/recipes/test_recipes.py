@@ -1,5 +1,6 @@
 """Every recipe runs, shrunk, as a user would start it."""
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -59,6 +60,24 @@ def test_train_camvid(camvid, tmp_path):
     assert {"preset", "curve.csv", "segmentation.png"} <= names
     header = (tmp_path / "out" / "curve.csv").read_text().splitlines()[0]
     assert "val_mIoU" in header
+
+
+@pytest.mark.parametrize("variant", ["ff", "ft-w", "tt"])
+def test_train_posterior(variant, tmp_path):
+    out = tmp_path / "out"
+    done = run(
+        "train_posterior.py",
+        *("--variant", variant, "--debug", "--output", out),
+    )
+    assert done.returncode == 0, done.stderr
+    scores = json.loads((out / "scores.json").read_text())
+    assert f"reconstruction mIoU {scores['mIoU']:.2f}" in done.stdout
+    assert bool(scores["parameters"]) == (variant != "ff")
+    picture = np.asarray(Image.open(out / "reconstruction.png"))
+    assert picture.std() > 10
+    palette = gss_keras.palettes.load(out / "palette.json")
+    posterior = gss_keras.LatentPosterior.from_preset(out / "preset")
+    np.testing.assert_allclose(posterior.palette, palette, atol=1e-3)
 
 
 def test_evaluate_tells_whether_a_score_came_out(tmp_path):
