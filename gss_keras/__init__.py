@@ -10,7 +10,7 @@ Reference:
     https://arxiv.org/abs/2303.11316
 """
 
-from gss_keras import backbones, data, presets, visualize
+from gss_keras import backbones, data, palette_search, presets, visualize
 from gss_keras.maskige import palettes
 from gss_keras.metrics import SegmentationScores
 from gss_keras.posterior import LatentPosterior
@@ -28,6 +28,7 @@ __all__ = [
     "SegmentationScores",
     "backbones",
     "data",
+    "palette_search",
     "palettes",
     "presets",
     "visualize",

@@ -3,14 +3,29 @@
 import pathlib
 import re
 
+import keras
 import numpy as np
 from PIL import Image
-from tiny import tiny_prior
+from tiny import tiny_data, tiny_posterior, tiny_prior
 
 import gss_keras
-from gss_keras import data
+from gss_keras import data, training
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
+
+
+class OneBatch(keras.utils.PyDataset):
+    """The same photos and masks, once an epoch."""
+
+    def __init__(self, photos, masks):
+        super().__init__()
+        self.pair = photos, masks
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return self.pair
 
 
 def snippet(heading):
@@ -30,6 +45,27 @@ def test_segment_photos(tmp_path, monkeypatch):
     assert names["masks"].shape == (2, 32, 48)
     assert names["masks"].dtype == "int32"
     assert names["doubts"].shape == (4, 2, 32, 48)
+
+
+def test_learn_to_read_maskiges_and_the_colors(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    photos, masks = tiny_data(num_classes=11)
+    prior = tiny_prior(tiny_posterior(num_classes=11))
+    names = {
+        "gss_keras": gss_keras,
+        "training": training,
+        "tokenizer": prior.posterior.tokenizer,
+        "prior": prior,
+        "masks": masks,
+        "batches": OneBatch(photos, masks),
+    }
+    text = snippet("Learn to read maskiges, and the colors")
+    # The tiny tokenizer's weights are random and may tell few colors apart.
+    text = text.replace("masks, 11)", "masks, 11, allow_shared_colors=True)")
+    exec(text, names)
+    palette = gss_keras.palettes.load("colors.json")
+    np.testing.assert_allclose(palette, names["found"].palette, atol=1e-3)
+    assert names["segmenter"].inverse.num_classes == 11
 
 
 def test_train_on_your_own_folders(tmp_path, monkeypatch):
