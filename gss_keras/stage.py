@@ -46,9 +46,11 @@ class Stage(keras.Model):
 
     @classmethod
     def from_config(cls, config):
+        # A part that came later is absent where a model was saved before.
         parts = {
             part: keras.saving.deserialize_keras_object(config[part])
             for part in cls.parts
+            if part in config
         }
         return cls(**{**config, **parts})
 

@@ -180,6 +180,14 @@ def test_a_saved_segmenter_predicts_what_it_predicted(segmenter, tmp_path):
     np.testing.assert_array_equal(loaded.predict(photos), expected)
 
 
+def test_a_preset_from_before_inverses_of_its_own_loads(segmenter):
+    config = segmenter.get_config()
+    assert config.pop("inverse") is None
+    twin = gss_keras.GenerativeSegmenter.from_config(config)
+    assert twin.inverse is None
+    assert "palette" in twin.posterior.get_config()
+
+
 def test_a_preset_goes_on_with_other_classes(segmenter, tmp_path):
     segmenter.save_to_preset(tmp_path / "preset")
     new = gss_keras.GenerativeSegmenter.from_preset(

@@ -1,23 +1,27 @@
 """Inverse mappings X^-1 that are trained: FT, TT and FT-W."""
 
 import keras
+from keras import ops
 
 from gss_keras.layers.fusion import ProjectionBlock
 from gss_keras.layers.window_attention import swin_blocks
 from gss_keras.maskige import palettes
 from gss_keras.maskige.color_inverse import NearestColorInverse
 
-# Margin, in nats, of a class in its own exact color over the nearest other.
-_START_MARGIN = 6.0
+# How sure the start is of the nearest color; all classes share the rest, so
+# that no mistake costs more than a few nats.
+_CONFIDENCE = 0.97
+# Margin, in nats, of a class in its own color over the nearest one, before.
+_MARGIN = 6.0
 
 
 class LearnedInverse(keras.layers.Layer):
     """A trained inverse, which may start from the nearest color.
 
     A subclass turns maskiges into features in `describe`, whose classifier is
-    here. With a palette, the nearest color's logits are added to the learned
-    ones, which are zero at first: training starts from what FF answers
-    instead of from noise, and learns what to correct.
+    here. With a palette, the log-probabilities of the nearest color are added
+    to the learned logits, which are zero at first: training starts from what
+    FF answers instead of from noise, and learns what to correct.
 
     Args:
         num_classes: Number of classes.
@@ -63,7 +67,9 @@ class LearnedInverse(keras.layers.Layer):
     def call(self, maskiges, colors=None, training=None):
         logits = self.classifier(self.describe(maskiges, training))
         if self.start:
-            logits = logits + self.start(maskiges, colors=colors)
+            nearest = ops.softmax(self.start(maskiges, colors=colors))
+            spread = (1 - _CONFIDENCE) / self.num_classes
+            logits = logits + ops.log(_CONFIDENCE * nearest + spread)
         return logits
 
     def compute_output_shape(self, input_shape):
@@ -86,7 +92,7 @@ def _nearest_color(palette, num_classes):
             f"Received: {count} colors"
         )
     apart = min(palettes.smallest_distance(palettes.as_palette(palette)), 442)
-    sharpness = _START_MARGIN / (apart / 255) ** 2
+    sharpness = _MARGIN / (apart / 255) ** 2
     return NearestColorInverse(palette, sharpness, name="start")
 
 
