@@ -42,6 +42,7 @@ class HardGumbelSoftmax(keras.layers.Layer):
         2017, section 2.2.
 
     Example:
+        >>> import numpy as np
         >>> choose = HardGumbelSoftmax()
         >>> keras.ops.convert_to_numpy(choose(np.array([[0.0, 9.0, 1.0]])))
         array([[0., 1., 0.]], dtype=float32)

@@ -63,7 +63,8 @@ class ChosenValue(keras.Model):
 
     def call(self, inputs, training=None):
         chosen = self.choose(self.logits + 0 * inputs[:, :1], training=training)
-        return ops.sum(chosen * self.values, axis=-1, keepdims=True)
+        values = ops.convert_to_tensor(self.values)
+        return ops.sum(chosen * values, axis=-1, keepdims=True)
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
