@@ -231,7 +231,9 @@ class LatentPosterior(PresetMixin, Stage):
         """
         if inverse is None:
             return None
-        layer = inverse_from(inverse, self.config["palette"])
+        layer = inverse_from(
+            inverse, self.config["palette"], self.config["is_palette_learned"]
+        )
         # A layer out of a configuration was built by Keras already.
         if not layer.built:
             layer.build((None, None, None, 3))

@@ -10,6 +10,7 @@ from gss_keras.maskige import palettes
 _GAP = 4
 _CAPTION = 18
 _TILE = 88
+_IGNORED = (128, 128, 128)
 
 
 def paint(mask, palette, ignore_color=(0, 0, 0)):
@@ -135,12 +136,11 @@ def reconstruction_panel(posterior, masks):
     rows = []
     for mask, maskige, answer in zip(masks, decoded, answers, strict=True):
         is_wrong = (mask != answer) & (mask < posterior.num_classes)
-        errors = paint(mask, shown) // 3
+        truth, answer = paint(mask, shown, _IGNORED), paint(answer, shown)
+        errors = truth // 3
         errors[is_wrong] = (255, 0, 0)
         painted = paint(mask, palette, ignore_color)
-        rows.append(
-            [paint(mask, shown), painted, maskige, paint(answer, shown), errors]
-        )
+        rows.append([truth, painted, maskige, answer, errors])
     captions = ["mask", "maskige", "decoded", "reconstructed", "errors"]
     return panel(rows, captions)
 

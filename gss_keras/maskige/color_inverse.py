@@ -76,6 +76,26 @@ class ColorInverse(keras.layers.Layer):
         }
 
 
+def sharpness_for(palette, margin):
+    """Returns the sharpness at which nearest colors have a margin.
+
+    Args:
+        palette: As for `NearestColorInverse`.
+        margin: Float, nats by which a class's logit exceeds that of its
+            nearest other in its own color, for the closest two colors.
+
+    Returns:
+        A Python float.
+
+    Example:
+        >>> round(sharpness_for([[0, 0, 0], [255, 0, 0]], margin=6.0), 3)
+        6.0
+    """
+    # A single color has no other; the cube's diagonal will do.
+    apart = palettes.smallest_distance(palettes.as_palette(palette))
+    return margin / (min(apart, 442.0) / 255) ** 2
+
+
 @keras.saving.register_keras_serializable(package="gss_keras")
 class NearestColorInverse(ColorInverse):
     """Scores each class by how near its color is: the inverse of FF.

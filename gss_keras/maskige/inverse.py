@@ -8,25 +8,43 @@ from gss_keras.maskige import palettes
 from gss_keras.maskige.color_inverse import (
     LeastSquaresInverse,
     NearestColorInverse,
+    sharpness_for,
 )
 from gss_keras.maskige.learned_inverse import ConvInverse, WindowInverse
 
 
+# Nats by which a color to be learned stands out at the start. With much less
+# the cross-entropy gains more from moving all colors to the ends of the cube
+# than from reading any pixel better.
+_MARGIN = 15.0
+
+
+def _of_colors(inverse):
+    def make(palette, is_palette_learned):
+        if not is_palette_learned:
+            return inverse(palette)
+        return inverse(palette, sharpness=sharpness_for(palette, _MARGIN))
+
+    return make
+
+
 def _learned(inverse):
-    return lambda palette: inverse(
-        len(palettes.as_palette(palette)), palette=palette
-    )
+    def make(palette, is_palette_learned):
+        del is_palette_learned  # it takes the colors as they come
+        return inverse(len(palettes.as_palette(palette)), palette=palette)
+
+    return make
 
 
 _INVERSES = {
-    "nearest_color": NearestColorInverse,
-    "least_squares": LeastSquaresInverse,
+    "nearest_color": _of_colors(NearestColorInverse),
+    "least_squares": _of_colors(LeastSquaresInverse),
     "conv": _learned(ConvInverse),
     "window": _learned(WindowInverse),
 }
 
 
-def inverse_from(identifier, palette):
+def inverse_from(identifier, palette, is_palette_learned=False):
     """Finds the inverse mapping that a user asked for.
 
     Args:
@@ -35,6 +53,8 @@ def inverse_from(identifier, palette):
             `(batch, height, width, 3)` in `[0, 1]` to class logits.
         palette: Name of a palette or array-like `(num_classes, 3)` of
             distinct colors in 0-255.
+        is_palette_learned: Whether the colors will be trained through the
+            inverse: its logits are sharper then.
 
     Returns:
         A Keras layer: the given one, or a new one for the palette.
@@ -64,4 +84,4 @@ def inverse_from(identifier, palette):
             f"`inverse` must be a Keras layer or one of {sorted(_INVERSES)}; "
             f"did you mean {near[0]!r}? Received: inverse={identifier!r}"
         )
-    return _INVERSES[identifier](palette)
+    return _INVERSES[identifier](palette, is_palette_learned)

@@ -6,7 +6,7 @@ from keras import ops
 from gss_keras.layers.fusion import ProjectionBlock
 from gss_keras.layers.window_attention import swin_blocks
 from gss_keras.maskige import palettes
-from gss_keras.maskige.color_inverse import NearestColorInverse
+from gss_keras.maskige.color_inverse import NearestColorInverse, sharpness_for
 
 # How sure the start is of the nearest color; all classes share the rest, so
 # that no mistake costs more than a few nats.
@@ -91,8 +91,7 @@ def _nearest_color(palette, num_classes):
             f"`palette` must hold {num_classes} colors, one for each class. "
             f"Received: {count} colors"
         )
-    apart = min(palettes.smallest_distance(palettes.as_palette(palette)), 442)
-    sharpness = _MARGIN / (apart / 255) ** 2
+    sharpness = sharpness_for(palette, _MARGIN)
     return NearestColorInverse(palette, sharpness, name="start")
 
 
