@@ -65,6 +65,20 @@ class Stage(keras.Model):
             strategy = getattr(self, "distribute_strategy", None)
             with strategy.scope() if strategy else contextlib.nullcontext():
                 self.optimizer.build(self.trainable_variables)
+        self._stop_needless_decay()
+
+    def _stop_needless_decay(self):
+        """Turn weight decay off where every learned variable is exempt.
+
+        Keras' optimizers for PyTorch fail on an empty list of variables to
+        decay, which is what learned colors alone give.
+        """
+        if not self.compiled or not getattr(self.optimizer, "weight_decay", 0):
+            return
+        decays = map(self.optimizer._use_weight_decay, self.trainable_variables)
+        if not any(decays):
+            # Its `weight_decay` stays as it is, to be saved and loaded.
+            self.optimizer._apply_weight_decay = lambda _: None
 
     @property
     def trainable_variables(self):

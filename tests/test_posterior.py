@@ -7,7 +7,7 @@ from keras import ops
 from tiny import tiny_data, tiny_posterior, tiny_tokenizer
 
 import gss_keras
-from gss_keras import data
+from gss_keras import data, training
 from gss_keras.maskige import ConvInverse
 
 
@@ -255,6 +255,17 @@ def test_colors_get_gradients_at_every_scale(mask_scale):
     before = posterior.palette
     posterior.fit(tiny_data()[1], verbose=0)
     assert np.all(np.abs(posterior.palette - before).max(axis=1) > 0)
+
+
+def test_weight_decay_leaves_learned_colors_alone(tmp_path):
+    posterior = tiny_posterior(is_palette_learned=True)
+    posterior.compile(training.adamw(0.0, 10, 0, weight_decay=0.5))
+    before = posterior.palette
+    posterior.fit(tiny_data()[1], verbose=0)
+    np.testing.assert_allclose(posterior.palette, before, atol=1e-4)
+    posterior.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.optimizer.weight_decay == 0.5
 
 
 def test_learned_colors_need_a_codebook():

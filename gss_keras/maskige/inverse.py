@@ -12,7 +12,6 @@ from gss_keras.maskige.color_inverse import (
 )
 from gss_keras.maskige.learned_inverse import ConvInverse, WindowInverse
 
-
 # Nats by which a color to be learned stands out at the start. With much less
 # the cross-entropy gains more from moving all colors to the ends of the cube
 # than from reading any pixel better.

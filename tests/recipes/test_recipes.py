@@ -62,7 +62,7 @@ def test_train_camvid(camvid, tmp_path):
     assert "val_mIoU" in header
 
 
-@pytest.mark.parametrize("variant", ["ff", "ft-w", "tt"])
+@pytest.mark.parametrize("variant", ["ff", "ft-w", "tf"])
 def test_train_posterior(variant, tmp_path):
     out = tmp_path / "out"
     done = run(
