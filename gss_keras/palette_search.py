@@ -61,6 +61,8 @@ def search_palette(
     what is known so far. A round costs as much as evaluating the masks once;
     some dozens of masks and 10 rounds are enough.
 
+    Needs SciPy, part of the `data` extra.
+
     The result is fitted to the classes of the given masks: use those of a
     training set, and expect what it does for others of the same kind.
 
