@@ -5,7 +5,10 @@ import numpy as np
 from keras import ops
 
 from gss_keras.layers.backend import argmax, resize_bilinear
-from gss_keras.layers.gumbel_softmax import HardGumbelSoftmax
+from gss_keras.layers.gumbel_softmax import (
+    HardGumbelSoftmax,
+    temperature_as_config,
+)
 from gss_keras.maskige import (
     IGNORE_LABEL,
     ColorInverse,
@@ -120,7 +123,7 @@ class LatentPosterior(PresetMixin, Stage):
             "ignore_color": tuple(ignore_color),
             "alignment": alignment,
             "is_palette_learned": is_palette_learned,
-            "temperature": _as_config(temperature),
+            "temperature": temperature_as_config(temperature),
             "token_noise": token_noise,
         }
         self.mapping = MaskigeMapping(
@@ -341,12 +344,6 @@ class LatentPosterior(PresetMixin, Stage):
         del y
         if isinstance(x, np.ndarray):
             check_masks(x, self.num_classes)
-
-
-def _as_config(temperature):
-    if callable(temperature):
-        return keras.saving.serialize_keras_object(temperature)
-    return temperature
 
 
 def _check_codebook(tokenizer):

@@ -101,12 +101,23 @@ class HardGumbelSoftmax(keras.layers.Layer):
         return tuple(input_shape)
 
     def get_config(self):
-        temperature = self.temperature
-        if callable(temperature):
-            temperature = keras.saving.serialize_keras_object(temperature)
         return {
             **super().get_config(),
-            "temperature": temperature,
+            "temperature": temperature_as_config(self.temperature),
             "noise": self.noise,
             "seed": self.seed,
         }
+
+
+def temperature_as_config(temperature):
+    """Turn a temperature into what a configuration holds of it.
+
+    Args:
+        temperature: A float, or a schedule, serialized or not.
+
+    Returns:
+        The float, or the serialized schedule.
+    """
+    if callable(temperature):
+        return keras.saving.serialize_keras_object(temperature)
+    return temperature
