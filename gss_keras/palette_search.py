@@ -16,6 +16,7 @@ import numpy as np
 from gss_keras.layers.backend import argmax
 from gss_keras.maskige import palettes
 from gss_keras.posterior import LatentPosterior
+from gss_keras.stage import Answer
 
 # Two decoded colors closer than this, in 0-255, count as one.
 _SAME = 16.0
@@ -161,17 +162,13 @@ class _Reconstruction:
         self._posterior = posterior
         self._masks = masks
         self._batch_size = batch_size
-        inputs = keras.Input((None, None), dtype="int32")
-        answers = keras.layers.Lambda(
-            lambda x: argmax(posterior(x)), output_shape=(None, None)
-        )
-        self._model = keras.Model(inputs, answers(inputs))
+        self._answer = Answer(posterior, lambda x: argmax(posterior(x)))
 
     def counts(self, palette):
         """Returns int64 `(num_classes, num_classes)`: true, answered."""
         self._posterior.mapping.palette = palette
         count = len(palette)
-        answers = self._model.predict(
+        answers = self._answer.predict(
             self._masks, batch_size=self._batch_size, verbose=0
         )
         is_known = self._masks < count

@@ -12,7 +12,7 @@ from gss_keras.metrics import SegmentationScores
 from gss_keras.posterior import masked_cross_entropy
 from gss_keras.presets import PresetMixin
 from gss_keras.sliding_window import score_windows, window_and_stride
-from gss_keras.stage import Stage
+from gss_keras.stage import Answer, Stage
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
@@ -258,7 +258,7 @@ class GenerativeSegmenter(PresetMixin, Stage):
     # it.
     @functools.cached_property
     def _masks(self):
-        answer = _Answer(self, lambda photos: argmax(self(photos)))
+        answer = Answer(self, lambda photos: argmax(self(photos)))
         return answer.predict
 
     @functools.cached_property
@@ -267,7 +267,7 @@ class GenerativeSegmenter(PresetMixin, Stage):
             tokens = self.prior.predict_tokens(photos)
             return self.posterior.tokenizer.decode(tokens)
 
-        return _Answer(self, maskige).predict
+        return Answer(self, maskige).predict
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -314,16 +314,3 @@ def _batches(x, y, batch_size):
         return
     for batch in x:
         yield tuple(ops.convert_to_numpy(array) for array in batch[:2])
-
-
-class _Answer(keras.Model):
-    """Give one answer of a model through Keras' `predict`."""
-
-    def __init__(self, model, answer):
-        super().__init__(name="answer")
-        self.model = model
-        self.answer = answer
-        self.built = True
-
-    def call(self, photos):
-        return self.answer(photos)
