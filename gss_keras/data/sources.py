@@ -4,19 +4,84 @@ from pathlib import Path
 
 import numpy as np
 
+from gss_keras.data.files import id_table, read_mask, read_photo
 from gss_keras.maskige.mapping import IGNORE_LABEL
 
 _PHOTO_ENDINGS = (".png", ".jpg", ".jpeg")
 _MASK_ENDINGS = (".png",)
 
 
-class Folders:
+class PairedFiles:
+    """Reads pairs of a photo file and a mask file.
+
+    What every source of this package is underneath: a list of pairs and a
+    table of what the ids in the files mean. Records are read when they are
+    asked for, so a source is small, can be sent to worker processes and works
+    as random access for `batches`.
+
+    Args:
+        names: Name of each record, unlike all others.
+        photo_paths: Path of each record's photo, an RGB PNG or JPEG file.
+        mask_paths: Path of each record's mask, a PNG file with one channel.
+        classes: The class names in the order of their ids, at most 255.
+        ids: int32 array `(65536,)`: the class id, or 255, of every id that a
+            file can hold, and -1 for ids that it must not; see
+            `gss_keras.data.files.id_table`.
+
+    Attributes:
+        classes: Tuple of the class names.
+        num_classes: Number of classes.
+        ignore_label: 255, the id of unlabeled pixels in the masks.
+        names: Tuple of the records' names, in order.
+
+    Raises:
+        ValueError: When such a record is read, if a file cannot be read, has
+            the wrong number of channels, holds an id that is neither a class
+            nor ignored, or if photo and mask differ in size.
+    """
+
+    def __init__(self, names, photo_paths, mask_paths, classes, ids):
+        self.classes = tuple(classes)
+        self.num_classes = len(self.classes)
+        self.ignore_label = IGNORE_LABEL
+        self.names = tuple(names)
+        self.photo_paths = list(photo_paths)
+        self.mask_paths = list(mask_paths)
+        self._ids = ids
+
+    def __len__(self):
+        """Return the number of records."""
+        return len(self.names)
+
+    def __getitem__(self, index):
+        """Read one record.
+
+        Args:
+            index: Position, an int in `[-len(self), len(self))`.
+
+        Returns:
+            A dict: `"photo"`, uint8 `(height, width, 3)`, 0-255 RGB; `"mask"`,
+            int32 `(height, width)`, class ids in `[0, num_classes)` or 255;
+            `"name"`, the record's name.
+        """
+        photo = read_photo(self.photo_paths[index])
+        path = self.mask_paths[index]
+        mask = read_mask(path, self._ids, self.num_classes)
+        if photo.shape[:2] != mask.shape:
+            raise ValueError(
+                "A mask must have the height and width of its photo, "
+                f"{photo.shape[:2]} for {self.photo_paths[index]}. "
+                f"Received: {mask.shape} for {path}"
+            )
+        return {"photo": photo, "mask": mask, "name": self.names[index]}
+
+
+class Folders(PairedFiles):
     """Reads a folder of photos and a folder of masks with matching names.
 
     `photos/street.jpg` belongs to `masks/street.png`. A mask is a gray or
-    palette PNG whose pixel values are class ids. Records are read when they
-    are asked for, in the order of their names, so a source is small, can be
-    sent to worker processes and works as random access for `batches`.
+    palette PNG whose pixel values are class ids. Records come in the order
+    of their names.
 
     Args:
         photos: Path of the folder of photos, RGB PNG or JPEG files.
@@ -56,90 +121,15 @@ class Folders:
         photo_paths = _pictures_in(photos, "photos", _PHOTO_ENDINGS)
         mask_paths = _pictures_in(masks, "masks", _MASK_ENDINGS)
         _check_pairs(photo_paths, mask_paths, photos, masks)
-        self.classes = _as_classes(classes)
-        self.num_classes = len(self.classes)
-        self.ignore_label = IGNORE_LABEL
-        self.names = tuple(sorted(photo_paths))
-        self._photo_paths = [photo_paths[name] for name in self.names]
-        self._mask_paths = [mask_paths[name] for name in self.names]
-        self._ids = _id_table(self.num_classes, ignore)
-
-    def __len__(self):
-        """Return the number of records."""
-        return len(self.names)
-
-    def __getitem__(self, index):
-        """Read one record.
-
-        Args:
-            index: Position, an int in `[-len(self), len(self))`.
-
-        Returns:
-            A dict: `"photo"`, uint8 `(height, width, 3)`, 0-255 RGB; `"mask"`,
-            int32 `(height, width)`, class ids in `[0, num_classes)` or 255;
-            `"name"`, the file name without ending.
-        """
-        photo = _read_photo(self._photo_paths[index])
-        path = self._mask_paths[index]
-        mask = _read_mask(path, self._ids, self.num_classes)
-        if photo.shape[:2] != mask.shape:
-            raise ValueError(
-                "A mask must have the height and width of its photo, "
-                f"{photo.shape[:2]} for {self._photo_paths[index]}. "
-                f"Received: {mask.shape} for {path}"
-            )
-        return {"photo": photo, "mask": mask, "name": self.names[index]}
-
-
-class CamVid(Folders):
-    """Reads CamVid in the layout of the SegNet tutorial.
-
-    Real street photos of 360 x 480 with 11 classes. The files hold 11 for
-    void, which becomes 255. The data set is not part of this package and its
-    license is for personal and research use.
-
-    Args:
-        data_dir: Path of the folder that holds `train/`, `trainannot/`,
-            `val/` and `valannot/`.
-        split: `"train"` (367 photos), `"val"` (101) or `"test"`.
-
-    Raises:
-        ValueError: If `split` is unknown or the folders are missing.
-
-    Reference:
-        Brostow, Fauqueur, Cipolla, "Semantic object classes in video:
-        a high-definition ground truth database", 2009.
-    """
-
-    class_names = (
-        "sky",
-        "building",
-        "pole",
-        "road",
-        "pavement",
-        "tree",
-        "sign",
-        "fence",
-        "car",
-        "pedestrian",
-        "bicyclist",
-    )
-
-    def __init__(self, data_dir, split="train"):
-        if split not in ("train", "val", "test"):
-            raise ValueError(
-                "`split` must be 'train', 'val' or 'test'. "
-                f"Received: split={split!r}"
-            )
-        data_dir = Path(data_dir)
-        photos, masks = data_dir / split, data_dir / f"{split}annot"
-        if not (photos.is_dir() and masks.is_dir()):
-            raise ValueError(
-                "`data_dir` must hold CamVid in the layout of the SegNet "
-                f"tutorial, with the folders `{split}/` (photos) and "
-                f"`{split}annot/` (masks). Received: data_dir={str(data_dir)!r}"
-            )
-        super().__init__(photos, masks, self.class_names, ignore=11)
+        classes = _as_classes(classes)
+        names = sorted(photo_paths)
+        super().__init__(
+            names,
+            [photo_paths[name] for name in names],
+            [mask_paths[name] for name in names],
+            classes,
+            id_table(len(classes), ignore),
+        )
 
 
 def load_all(source):
@@ -253,62 +243,3 @@ def _as_classes(classes):
             f"Received: {len(names)} names, {len(set(names))} of them different"
         )
     return names
-
-
-def _id_table(num_classes, ignore):
-    """Return the id of a mask for every id a file can hold, -1 if none."""
-    table = np.full(65536, -1, "int32")
-    table[:num_classes] = np.arange(num_classes)
-    ignored = np.atleast_1d(np.asarray(ignore, "int64"))
-    if ignored.size and not (0 <= ignored.min() <= ignored.max() < 65536):
-        raise ValueError(
-            f"`ignore` must be ids from 0 to 65535. Received: ignore={ignore}"
-        )
-    table[ignored] = IGNORE_LABEL
-    table[IGNORE_LABEL] = IGNORE_LABEL
-    return table
-
-
-def _read_photo(path):
-    """Read an RGB photo as uint8 (height, width, 3)."""
-    mode, pixels = _read_picture(path)
-    if mode != "RGB":
-        raise ValueError(
-            "A photo must have three channels, red, green and blue. "
-            f"Received: {path} of mode {mode!r}"
-        )
-    return pixels
-
-
-def _read_mask(path, table, num_classes):
-    """Read class ids as int32 (height, width)."""
-    mode, ids = _read_picture(path)
-    if ids.ndim != 2 or ids.dtype.kind == "f":
-        raise ValueError(
-            "A mask must have one channel of class ids, as a gray or palette "
-            f"PNG has. Received: {path} of mode {mode!r}"
-        )
-    ids = ids.astype("int32")
-    mask = table[np.clip(ids, 0, 65535)]
-    if mask.min() < 0:
-        unknown = np.unique(ids[mask < 0])
-        raise ValueError(
-            f"A mask must hold class ids from 0 to {num_classes - 1}, or 255 "
-            f"to ignore a pixel; name other ids in `ignore`. Received: {path} "
-            f"with {', '.join(map(str, unknown[:8]))}"
-        )
-    return mask
-
-
-def _read_picture(path):
-    """Return Pillow's mode and the pixels of a picture file."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as picture:
-            return picture.mode, np.array(picture)
-    except (OSError, SyntaxError) as error:
-        raise ValueError(
-            f"A photo or mask must be a readable PNG or JPEG file. "
-            f"Received: {path} ({error})"
-        ) from error
