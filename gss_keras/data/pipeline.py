@@ -42,6 +42,7 @@ class Batches(keras.utils.PyDataset):
         workers,
         drop_remainder,
         masks_only,
+        steps,
     ):
         # Keras asks for batches ahead of time only with two threads or more.
         super().__init__(
@@ -53,6 +54,7 @@ class Batches(keras.utils.PyDataset):
         self.epoch = 0
         self._pass = 0
         self._repeat = repeat
+        self._steps = steps
         self._drop_remainder = drop_remainder
         self._masks_only = masks_only
         self._num_processes = workers
@@ -64,13 +66,13 @@ class Batches(keras.utils.PyDataset):
     def num_batches(self):
         """Number of batches in one pass; `None` if the batches never end."""
         if self._repeat:
-            return None
+            return self._steps
         count = len(self.source) / self.batch_size
         return math.floor(count) if self._drop_remainder else math.ceil(count)
 
     def __len__(self):
         """Return the number of batches in one pass."""
-        if self._repeat:
+        if self.num_batches is None:
             raise TypeError(
                 "Batches with `repeat=True` have no length; give "
                 "`steps_per_epoch` to `fit`."
@@ -91,12 +93,15 @@ class Batches(keras.utils.PyDataset):
         Raises:
             IndexError: If there is no such batch.
         """
-        if index < 0 or not (self._repeat or index < self.num_batches):
+        count = self.num_batches
+        if index < 0 or (count is not None and index >= count):
             raise IndexError(
                 "`index` must be at least 0 and below the number of batches, "
-                f"{self.num_batches}. Received: index={index}"
+                f"{count}. Received: index={index}"
             )
         keep_freed_memory()
+        if self._steps is not None:
+            index += self._pass * self._steps
         start = index * self.batch_size
         stop = start + self.batch_size
         if not self._repeat:
@@ -153,6 +158,7 @@ def batches(
     workers=0,
     drop_remainder=False,
     masks_only=False,
+    steps=None,
 ):
     """Batch the records of a source for `fit`, `evaluate` and `predict`.
 
@@ -178,6 +184,9 @@ def batches(
         drop_remainder: Whether a last batch with fewer photos is left out.
         masks_only: Whether batches hold the masks alone, for a
             `LatentPosterior`.
+        steps: Number of batches that count as one pass where batches never
+            end. Then setting `epoch` goes on at any step of a training, and
+            `fit` needs no `steps_per_epoch`.
 
     Returns:
         A `Batches`, a `keras.utils.PyDataset` of pairs: photos, uint8
@@ -199,6 +208,13 @@ def batches(
     _check_count("batch_size", batch_size, 1)
     _check_count("workers", workers, 0)
     _check_count("seed", seed, 0)
+    if steps is not None:
+        _check_count("steps", steps, 1)
+        if not repeat:
+            raise ValueError(
+                "`steps` needs batches that never end, `repeat=True`. "
+                f"Received: steps={steps}, repeat={repeat}"
+            )
     if not len(source) or (drop_remainder and len(source) < batch_size):
         raise ValueError(
             "`source` must hold at least one batch. Received: "
@@ -220,6 +236,7 @@ def batches(
         workers=workers,
         drop_remainder=drop_remainder,
         masks_only=masks_only,
+        steps=steps,
     )
 
 

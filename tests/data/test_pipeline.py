@@ -66,6 +66,20 @@ def test_every_pass_has_its_own_augmentation():
     np.testing.assert_array_equal(next(iter(again))[0], second)
 
 
+def test_steps_cut_endless_batches_into_passes_that_can_be_resumed():
+    arguments = {"batch_size": 2, "repeat": True, "shuffle": True, "seed": 5}
+    endless = batches(scenes(5), **arguments)
+    cut = batches(scenes(5), **arguments, steps=3)
+    assert len(cut) == 3
+    expected = [numbers(endless[i][0]) for i in range(12)]
+    assert [numbers(p) for _ in range(4) for p, _ in cut] == expected
+    resumed = batches(scenes(5), **arguments, steps=3)
+    resumed.epoch = 2
+    assert [numbers(p) for p, _ in resumed] == expected[6:9]
+    with pytest.raises(ValueError, match="repeat=True"):
+        batches(scenes(5), 2, steps=3)
+
+
 def test_repeat_goes_across_passes():
     data = batches(scenes(3), batch_size=2, repeat=True)
     assert data.num_batches is None
