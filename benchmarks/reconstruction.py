@@ -19,6 +19,7 @@ from scipy import ndimage
 
 import gss_keras
 from gss_keras import palettes
+from gss_keras.metrics import class_iou, confusion_matrix
 
 CLASSES = (
     "sky building pole road pavement tree sign fence car pedestrian bicyclist"
@@ -79,7 +80,7 @@ def measure(tokenizer, masks, palette, batch_size=4):
     num_classes = len(palette)
     colors = np.zeros((256, 3), "float32")
     colors[:num_classes] = palette / 255
-    pairs = np.zeros(num_classes**2)
+    counts = 0
     uses = np.zeros(tokenizer.codebook_size)
     for start in range(0, len(masks), batch_size):
         truth = masks[start : start + batch_size]
@@ -89,20 +90,10 @@ def measure(tokenizer, masks, palette, batch_size=4):
         known = colors[:num_classes]
         scores = 2 * decoded @ known.T - (known**2).sum(-1)
         answers = scores.argmax(-1)
-        is_labeled = truth != IGNORE
-        pairs += np.bincount(
-            truth[is_labeled] * num_classes + answers[is_labeled],
-            minlength=num_classes**2,
-        )
-    pairs = pairs.reshape(num_classes, num_classes)
-    right = np.diag(pairs)
-    union = pairs.sum(0) + pairs.sum(1) - right
-    present = pairs.sum(1) > 0
-    ious = np.full(num_classes, np.nan)
-    ious[present] = 100 * right[present] / union[present]
+        counts = counts + confusion_matrix(truth, answers, num_classes)
     shares = uses[uses > 0] / uses.sum()
     perplexity = np.exp(-(shares * np.log(shares)).sum())
-    return ious, int((uses > 0).sum()), perplexity
+    return class_iou(counts), int((uses > 0).sum()), perplexity
 
 
 def main(settings):

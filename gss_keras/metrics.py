@@ -100,13 +100,8 @@ class SegmentationScores(keras.metrics.Metric):
         return (high * _CARRY + low).reshape((self.num_classes,) * 2)
 
     def class_iou(self):
-        """Return IoU per class in percent, float64, NaN where it is absent."""
-        matrix = self.confusion().astype("float64")
-        hits = np.diagonal(matrix)
-        union = matrix.sum(axis=0) + matrix.sum(axis=1) - hits
-        return 100.0 * np.divide(
-            hits, union, out=np.full(len(hits), np.nan), where=union > 0
-        )
+        """Return IoU per class in percent, see the function `class_iou`."""
+        return class_iou(self.confusion())
 
     def get_config(self):
         return {
@@ -114,6 +109,143 @@ class SegmentationScores(keras.metrics.Metric):
             "num_classes": self.num_classes,
             "ignore_label": self.ignore_label,
         }
+
+
+def confusion_matrix(truth, predicted, num_classes):
+    """Count which class was taken for which, of masks in NumPy.
+
+    Args:
+        truth: Int array of any shape; only ids in `[0, num_classes)` count.
+        predicted: Int array of the same shape. Any id outside
+            `[0, num_classes)` is none of the classes, which is wrong
+            wherever the truth counts.
+        num_classes: Number of classes K.
+
+    Returns:
+        Int64 array `(num_classes, num_classes + 1)`: rows are true classes,
+        columns predicted ones, the last column is none of them.
+
+    Raises:
+        ValueError: If the shapes differ.
+
+    Example:
+        >>> confusion_matrix([0, 0, 1, 255], [0, 1, 255, 1], num_classes=2)
+        array([[1, 1, 0],
+               [0, 0, 1]])
+    """
+    truth, predicted = np.asarray(truth), np.asarray(predicted)
+    if truth.shape != predicted.shape:
+        raise ValueError(
+            "`predicted` must have the shape of `truth`. Received: "
+            f"predicted.shape={predicted.shape}, truth.shape={truth.shape}"
+        )
+    # Of a kind that holds both negative ids and the cells' numbers.
+    truth, predicted = truth.astype("int64"), predicted.astype("int64")
+    is_class = (predicted >= 0) & (predicted < num_classes)
+    cells = truth * (num_classes + 1) + np.where(
+        is_class, predicted, num_classes
+    )
+    cells = cells[(truth >= 0) & (truth < num_classes)]
+    shape = (num_classes, num_classes + 1)
+    return np.bincount(cells, minlength=shape[0] * shape[1]).reshape(shape)
+
+
+def class_iou(confusion):
+    """Divide intersection by union, class by class.
+
+    Args:
+        confusion: Array of counts `(num_classes, num_classes)`, rows true and
+            columns predicted classes, or with one column more of pixels that
+            were taken for none of the classes.
+
+    Returns:
+        Float64 array `(num_classes,)` in percent, NaN for a class that occurs
+        neither in truth nor in prediction, 0 for one that occurs in only one
+        of them.
+    """
+    hits, true, predicted = _margins(confusion)
+    return _percent(hits, true + predicted - hits)
+
+
+def class_accuracy(confusion):
+    """Return the share of each class's pixels that were found.
+
+    Args:
+        confusion: As for `class_iou`.
+
+    Returns:
+        Float64 array `(num_classes,)` in percent, NaN for a class without
+        truth.
+    """
+    hits, true, _ = _margins(confusion)
+    return _percent(hits, true)
+
+
+def pixel_accuracy(confusion):
+    """Return the share of all pixels that are right, in percent."""
+    hits, true, _ = _margins(confusion)
+    return float(100 * hits.sum() / max(true.sum(), 1))
+
+
+def mean_iou(confusion):
+    """Average IoU over the classes that occur, a float in percent.
+
+    Args:
+        confusion: As for `class_iou`.
+
+    Returns:
+        The mean over the classes that occur in truth or prediction; 0 where
+        none does.
+
+    Example:
+        >>> mean_iou([[1, 1, 0], [0, 2, 0], [0, 0, 0]]).__round__(2)
+        58.33
+    """
+    return mean_of_present(class_iou(confusion))
+
+
+def mean_of_present(values):
+    """Average the entries that are not NaN; 0 where all are."""
+    present = np.asarray(values)[~np.isnan(values)]
+    return float(present.mean()) if len(present) else 0.0
+
+
+def harmonic_mean(values):
+    """Average scores such that the worst weighs most.
+
+    Args:
+        values: Non-empty sequence of floats of at least 0.
+
+    Returns:
+        A float, 0 if one of the scores is.
+
+    Raises:
+        ValueError: If there is none, or one is negative or NaN.
+
+    Example:
+        >>> harmonic_mean([20.0, 60.0])
+        30.0
+    """
+    values = np.asarray(values, "float64")
+    if not values.size or not (values >= 0).all():
+        raise ValueError(
+            "`values` must be scores of at least 0, and at least one. "
+            f"Received: values={values.tolist()}"
+        )
+    return float(len(values) / (1 / values).sum()) if values.all() else 0.0
+
+
+def _margins(confusion):
+    """Return hits, true and predicted pixels of each class, float64."""
+    confusion = np.asarray(confusion, "float64")
+    hits, true = np.diagonal(confusion), confusion.sum(axis=1)
+    return hits, true, confusion.sum(axis=0)[: len(true)]
+
+
+def _percent(part, whole):
+    """Return `100 * part / whole`, NaN where `whole` is 0."""
+    blank = np.full(len(part), np.nan)
+    return 100 * np.divide(part, whole, out=blank, where=whole > 0)
 
 
 def _mean_ratio(part, whole):

@@ -15,6 +15,7 @@ import numpy as np
 
 from gss_keras.layers.backend import argmax
 from gss_keras.maskige import palettes
+from gss_keras.metrics import confusion_matrix, mean_iou
 from gss_keras.posterior import LatentPosterior
 from gss_keras.stage import Answer
 
@@ -110,18 +111,18 @@ def search_palette(
         )
     ledger = _Ledger(_as_slots(colors, start), num_classes, seed)
     history, best = [], (start, reconstruction.counts(start))
-    history.append(_mean_iou(best[1]))
+    history.append(mean_iou(best[1]))
     for number in range(rounds):
         slots = ledger.next_slots(is_exploring=number <= rounds // 4)
         palette = ledger.colors[slots]
         counts = reconstruction.counts(palette)
         ledger.enter(slots, counts)
-        history.append(_mean_iou(counts))
-        if history[-1] > _mean_iou(best[1]):
+        history.append(mean_iou(counts))
+        if history[-1] > mean_iou(best[1]):
             best = palette, counts
     return SearchResult(
         palette=best[0].astype("float32"),
-        mIoU=_mean_iou(best[1]),
+        mIoU=mean_iou(best[1]),
         start_mIoU=history[0],
         history=tuple(history),
         num_colors=num_colors,
@@ -171,9 +172,7 @@ class _Reconstruction:
         answers = self._answer.predict(
             self._masks, batch_size=self._batch_size, verbose=0
         )
-        is_known = self._masks < count
-        pairs = self._masks[is_known] * count + answers[is_known]
-        return np.bincount(pairs, minlength=count**2).reshape(count, count)
+        return confusion_matrix(self._masks, answers, count)[:, :count]
 
 
 class _Ledger:
@@ -260,11 +259,3 @@ def _as_slots(colors, start):
 def _distances(one, other):
     offsets = np.asarray(one)[:, None] - np.asarray(other)[None]
     return np.sqrt((offsets**2).sum(axis=-1))
-
-
-def _mean_iou(counts):
-    """Averages IoU over the classes that occur, in percent."""
-    hits = np.diag(counts)
-    union = counts.sum(axis=0) + counts.sum(axis=1) - hits
-    is_present = counts.sum(axis=1) > 0
-    return float(100 * np.mean(hits[is_present] / union[is_present]))

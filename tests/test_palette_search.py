@@ -69,6 +69,20 @@ def test_more_classes_than_colors_are_refused_or_lost():
     assert result.start_mIoU <= result.mIoU < 100
 
 
+def test_an_absent_class_that_attracts_pixels_costs_a_palette():
+    # Class 5 is black, which comes back white and is read as class 4.
+    masks = stripes(7)
+    masks[masks == 4] = 3
+    tokenizer = FewColors()
+    result = search_palette(tokenizer, masks, 7, rounds=1)
+    posterior = gss_keras.LatentPosterior(
+        gss_keras.palettes.maximal_distance(7), tokenizer
+    )
+    posterior.compile()
+    scores = posterior.evaluate(masks, verbose=0, return_dict=True)
+    assert result.start_mIoU == pytest.approx(scores["mIoU"], abs=1e-3)
+
+
 def test_malformed_masks_are_refused():
     with pytest.raises(ValueError, match="`masks` must"):
         search_palette(FewColors(), stripes(5), 3)
