@@ -1,20 +1,29 @@
 """Read photos and masks, change them alike, feed them to `fit`."""
 
-from gss_keras.data import streets
-from gss_keras.data.camvid import CamVid
+from gss_keras.data import catalog, miniature, streets
+from gss_keras.data.ade20k import ADE20K
+from gss_keras.data.camvid import CamVid, CamVid32
+from gss_keras.data.catalog import load
+from gss_keras.data.cityscapes import Cityscapes
 from gss_keras.data.color_jitter import ColorJitter
 from gss_keras.data.pipeline import batches
 from gss_keras.data.sources import Folders, PairedFiles, load_all
 from gss_keras.data.transforms import Augmentation, Padding
 
 __all__ = [
+    "ADE20K",
     "Augmentation",
     "CamVid",
+    "CamVid32",
+    "Cityscapes",
     "ColorJitter",
     "Folders",
     "Padding",
     "PairedFiles",
     "batches",
+    "catalog",
+    "load",
     "load_all",
+    "miniature",
     "streets",
 ]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gss_keras.data.files import id_table, read_mask, read_photo
+from gss_keras.data.files import REMEDY, id_table, read_mask, read_photo
 from gss_keras.maskige.mapping import IGNORE_LABEL
 
 _PHOTO_ENDINGS = (".png", ".jpg", ".jpeg")
@@ -21,8 +21,10 @@ class PairedFiles:
 
     Args:
         names: Name of each record, unlike all others.
-        photo_paths: Path of each record's photo, an RGB PNG or JPEG file.
-        mask_paths: Path of each record's mask, a PNG file with one channel.
+        photo_paths: Path of each record's photo, a PNG or JPEG file in RGB or
+            gray.
+        mask_paths: Path of each record's mask, a PNG file with one channel,
+            or `None` for a photo without labels: its mask is all 255.
         classes: The class names in the order of their ids, at most 255.
         ids: int32 array `(65536,)`: the class id, or 255, of every id that a
             file can hold, and -1 for ids that it must not; see
@@ -66,14 +68,21 @@ class PairedFiles:
         """
         photo = read_photo(self.photo_paths[index])
         path = self.mask_paths[index]
-        mask = read_mask(path, self._ids, self.num_classes)
+        if path is None:
+            mask = np.full(photo.shape[:2], IGNORE_LABEL, "int32")
+        else:
+            mask = self._read_mask(path)
         if photo.shape[:2] != mask.shape:
             raise ValueError(
                 "A mask must have the height and width of its photo, "
                 f"{photo.shape[:2]} for {self.photo_paths[index]}. "
-                f"Received: {mask.shape} for {path}"
+                f"Received: {mask.shape} for {path}. {REMEDY}"
             )
         return {"photo": photo, "mask": mask, "name": self.names[index]}
+
+    def _read_mask(self, path):
+        """Read the mask of one record, int32 `(height, width)`."""
+        return read_mask(path, self._ids)
 
 
 class Folders(PairedFiles):
@@ -84,7 +93,8 @@ class Folders(PairedFiles):
     of their names.
 
     Args:
-        photos: Path of the folder of photos, RGB PNG or JPEG files.
+        photos: Path of the folder of photos, PNG or JPEG files in RGB or
+            gray.
         masks: Path of the folder of masks, PNG files with one channel.
         classes: The class names in the order of their ids: a sequence of
             strings, or the path of a text file with one name a line. At most
@@ -118,18 +128,15 @@ class Folders(PairedFiles):
     """
 
     def __init__(self, photos, masks, classes, ignore=()):
-        photo_paths = _pictures_in(photos, "photos", _PHOTO_ENDINGS)
-        mask_paths = _pictures_in(masks, "masks", _MASK_ENDINGS)
-        _check_pairs(photo_paths, mask_paths, photos, masks)
-        classes = _as_classes(classes)
-        names = sorted(photo_paths)
-        super().__init__(
-            names,
-            [photo_paths[name] for name in names],
-            [mask_paths[name] for name in names],
-            classes,
-            id_table(len(classes), ignore),
+        names, photo_paths, mask_paths = pair_files(
+            pictures_in(photos, "photos", _PHOTO_ENDINGS),
+            pictures_in(masks, "masks", _MASK_ENDINGS),
+            photos,
+            masks,
         )
+        classes = read_classes(classes)
+        table = id_table(len(classes), ignore)
+        super().__init__(names, photo_paths, mask_paths, classes, table)
 
 
 def load_all(source):
@@ -178,8 +185,21 @@ def stack(records):
     return photos, masks.astype("int32")
 
 
-def _pictures_in(folder, argument, endings):
-    """Map file name without ending -> path for the pictures in a folder."""
+def pictures_in(folder, argument, endings):
+    """List the pictures in a folder.
+
+    Args:
+        folder: Path of the folder.
+        argument: Name of the argument that an error blames.
+        endings: Tuple of endings in lower case, such as `(".png",)`.
+
+    Returns:
+        A dict from file name without ending to path, in order.
+
+    Raises:
+        ValueError: If the folder is missing, holds no such file, or several
+            of one name.
+    """
     folder = Path(folder)
     kinds = " or ".join(endings)
     if not folder.is_dir():
@@ -205,26 +225,66 @@ def _pictures_in(folder, argument, endings):
     return paths
 
 
-def _check_pairs(photo_paths, mask_paths, photos, masks):
-    """Raise unless photos and masks have the same names."""
+def pair_files(photo_paths, mask_paths, photos, masks):
+    """Pair photos and masks of the same name.
+
+    Args:
+        photo_paths: Dict from name to path of each photo.
+        mask_paths: Dict from name to path of each mask.
+        photos: Path of the folder of the photos, for errors.
+        masks: Path of the folder of the masks, for errors.
+
+    Returns:
+        Three lists in the order of the names: names, photo paths and mask
+        paths.
+
+    Raises:
+        ValueError: If there is no photo, a photo has no mask or a mask no
+            photo.
+    """
     lonely_photos = sorted(set(photo_paths) - set(mask_paths))
     if lonely_photos:
         raise ValueError(
             "Every photo must have a mask of its name. Received: no mask in "
             f"{str(masks)!r} for {len(lonely_photos)} of {len(photo_paths)} "
-            f"photos: {', '.join(lonely_photos[:3])}"
+            f"photos: {', '.join(lonely_photos[:3])}. Take them away, or "
+            "unpack the masks again."
         )
     lonely_masks = sorted(set(mask_paths) - set(photo_paths))
     if lonely_masks:
         raise ValueError(
             "Every mask must have a photo of its name. Received: no photo in "
             f"{str(photos)!r} for {len(lonely_masks)} of {len(mask_paths)} "
-            f"masks: {', '.join(lonely_masks[:3])}"
+            f"masks: {', '.join(lonely_masks[:3])}. Take them away, or "
+            "unpack the photos again."
         )
+    if not photo_paths:
+        raise ValueError(
+            "A split must have at least one photo. Received: none in "
+            f"{str(photos)!r}"
+        )
+    names = sorted(photo_paths)
+    return (
+        names,
+        [photo_paths[name] for name in names],
+        [mask_paths[name] for name in names],
+    )
 
 
-def _as_classes(classes):
-    """Return the class names as a tuple, read from a file if it is a path."""
+def read_classes(classes):
+    """Return class names, read from a file where a path is given.
+
+    Args:
+        classes: A sequence of names, or the path of a text file with one name
+            a line; blank lines do not count.
+
+    Returns:
+        Tuple of the names.
+
+    Raises:
+        ValueError: If the file is missing or the names are not 1 to 255
+            different ones.
+    """
     names = classes
     if isinstance(classes, str | Path):
         path = Path(classes)

@@ -1,0 +1,91 @@
+"""Find a data set by its name: what is known of it, and its reader."""
+
+from pathlib import Path
+
+from gss_keras.data.ade20k import ADE20K
+from gss_keras.data.camvid import CamVid, CamVid32
+from gss_keras.data.cards import DatasetCard, card, check_folders, names
+from gss_keras.data.cityscapes import Cityscapes
+from gss_keras.data.sources import Folders, read_classes
+from gss_keras.data.tfds import TfdsCityscapes
+
+__all__ = ["DatasetCard", "SplitFolders", "card", "load", "names"]
+
+
+class SplitFolders(Folders):
+    """Reads the user's own photos and masks, a folder for each split.
+
+    Args:
+        data_dir: Path of the folder that holds a folder for each split, each
+            with `images/`, `masks/` and `classes.txt` as `Folders` reads
+            them. The classes must be the same in all of them.
+        split: Name of the split's folder, usually `"train"` or `"val"`.
+
+    Raises:
+        ValueError: If a folder or file is missing, if the splits differ in
+            their classes, or as `Folders` does.
+    """
+
+    def __init__(self, data_dir, split="train"):
+        folder = Path(data_dir) / split
+        photos, masks = folder / "images", folder / "masks"
+        check_folders("folders", data_dir, photos, masks)
+        classes = folder / "classes.txt"
+        super().__init__(photos, masks, classes)
+        for other in sorted(Path(data_dir).glob("*/classes.txt")):
+            if read_classes(other) != self.classes:
+                raise ValueError(
+                    "All splits must have the same classes in the same "
+                    f"order. Received: {classes} and {other}, which differ"
+                )
+
+
+# The readers of each data set; the first one is the default.
+_READERS = {
+    "cityscapes": {"files": Cityscapes, "tfds": TfdsCityscapes},
+    "ade20k": {"files": ADE20K},
+    "camvid": {"files": CamVid},
+    "camvid-32": {"files": CamVid32},
+    "folders": {"files": SplitFolders},
+}
+
+
+def load(name, data_dir, split, reader="files"):
+    """Open a split of a data set.
+
+    Args:
+        name: One of `names()`.
+        data_dir: Path of the folder that holds the data set in the layout
+            that `card(name).layout` shows.
+        split: One of `card(name).splits`, such as `"train"` or `"val"`.
+        reader: `"files"` for the files as unpacked, or, for Cityscapes,
+            `"tfds"` for what TensorFlow Datasets made of its archives.
+
+    Returns:
+        A source: `len(source)`, and `source[i]` a dict of `"photo"`, uint8
+        `(height, width, 3)`, `"mask"`, int32 `(height, width)` of class ids
+        or 255, and `"name"`. It has the attributes `classes`, `num_classes`,
+        `ignore_label` and `names`.
+
+    Raises:
+        ValueError: If there is no such data set, split or reader, or the
+            data is missing or incomplete.
+
+    Example:
+        >>> import tempfile
+        >>> from gss_keras.data import miniature
+        >>> folder = tempfile.mkdtemp() + "/camvid"
+        >>> folder = miniature.write("camvid", folder, size=(32, 48))
+        >>> source = load("camvid", folder, "train")
+        >>> len(source), source.num_classes
+        (4, 11)
+    """
+    card(name)
+    readers = _READERS[name]
+    if reader not in readers:
+        known = ", ".join(repr(known) for known in readers)
+        raise ValueError(
+            f"`reader` of {name} must be one of {known}. "
+            f"Received: reader={reader!r}"
+        )
+    return readers[reader](data_dir, split)

@@ -1,0 +1,78 @@
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+
+from gss_keras.data import Cityscapes, batches, load, miniature
+from gss_keras.data.tfds import TfdsCityscapes
+
+pytestmark = [
+    pytest.mark.any_backend,
+    # Of TensorFlow Datasets and what it imports, not of ours.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+SPLITS = ("train", "val", "test")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """A miniature as unpacked, and its archives where TFDS wants them."""
+    pytest.importorskip(
+        "tensorflow_datasets", reason="needs TensorFlow Datasets"
+    )
+    pytest.importorskip("array_record", reason="needs array_record")
+    pytest.importorskip("tensorflow", reason="TFDS prepares with TensorFlow")
+    root = tmp_path_factory.mktemp("tfds")
+    files = miniature.write("cityscapes", root / "files", size=(32, 64))
+    for name, archive in (
+        ("leftImg8bit", "leftImg8bit_trainvaltest"),
+        ("gtFine", "gtFine_trainvaltest"),
+    ):
+        shutil.make_archive(
+            root / "tfds" / "downloads" / "manual" / archive,
+            "zip",
+            files,
+            name,
+        )
+    return files, root / "tfds"
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_equals_the_files(folders, split):
+    files, data_dir = folders
+    expected = Cityscapes(files, split)
+    source = load("cityscapes", data_dir, split, reader="tfds")
+    assert len(source) == len(expected)
+    assert source.classes == expected.classes
+    assert sorted(source.names) == list(expected.names)
+    for index, name in enumerate(source.names):
+        record = source[index]
+        wanted = expected[expected.names.index(name)]
+        assert record["name"] == name
+        assert record["mask"].dtype == np.int32
+        assert record["photo"].dtype == np.uint8
+        np.testing.assert_array_equal(record["photo"], wanted["photo"])
+        np.testing.assert_array_equal(record["mask"], wanted["mask"])
+
+
+def test_travels_to_worker_processes(folders):
+    source = TfdsCityscapes(folders[1], "train")
+    again = pickle.loads(pickle.dumps(source))
+    np.testing.assert_array_equal(again[1]["photo"], source[1]["photo"])
+    alone = batches(source, 2, shuffle=True)
+    helped = batches(source, 2, shuffle=True, workers=1)
+    for (photos, masks), expected in zip(helped, alone, strict=True):
+        np.testing.assert_array_equal(photos, expected[0])
+        np.testing.assert_array_equal(masks, expected[1])
+    helped.close()
+
+
+def test_missing_archives_are_named(folders, tmp_path):
+    with pytest.raises(
+        ValueError, match=r"missing: leftImg8bit.*zip, gtFine.*zip\. Get them"
+    ):
+        TfdsCityscapes(tmp_path, "train")
+    with pytest.raises(ValueError, match="`split` of cityscapes must be"):
+        TfdsCityscapes(folders[1], "validation")
