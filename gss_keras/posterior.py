@@ -90,6 +90,7 @@ class LatentPosterior(PresetMixin, Stage):
     """
 
     parts = ("tokenizer", "inverse")
+    frozen_part = "tokenizer"
 
     def __init__(
         self,

@@ -3,11 +3,11 @@
 import json
 import os
 import pathlib
-import shutil
-import tempfile
 from importlib import metadata
 
 import keras
+
+from gss_keras.whole_folder import whole_folder
 
 _FORMAT = 1
 _CONFIG, _WEIGHTS, _CARD = "config.json", "model.weights.h5", "README.md"
@@ -47,20 +47,12 @@ class PresetMixin:
             )
         folder = pathlib.Path(folder).expanduser().absolute()
         check_folder(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = pathlib.Path(
-            tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent)
-        )
-        try:
+        with whole_folder(folder) as partial:
             (partial / _CONFIG).write_text(_config_text(self))
             self.save_weights(partial / _WEIGHTS)
             if dtype:
                 _halve(partial / _WEIGHTS)
             (partial / _CARD).write_text(card or _default_card(self))
-            partial.chmod(0o755)
-            _put_in_place(partial, folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
 
     @classmethod
     def from_preset(cls, preset, load_weights=True):
@@ -290,13 +282,3 @@ def check_folder(folder):
             "nothing of yours is overwritten. Choose another one. "
             f"Received: folder={str(folder)!r}"
         )
-
-
-def _put_in_place(partial, folder):
-    if not folder.exists():
-        os.replace(partial, folder)
-        return
-    earlier = partial.with_name(partial.name + "-earlier")
-    os.replace(folder, earlier)
-    os.replace(partial, folder)
-    shutil.rmtree(earlier)

@@ -71,6 +71,7 @@ class LatentPrior(PresetMixin, Stage):
     """
 
     parts = ("backbone", "posterior")
+    frozen_part = "posterior"
 
     def __init__(
         self,

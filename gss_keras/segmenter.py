@@ -53,6 +53,7 @@ class GenerativeSegmenter(PresetMixin, Stage):
     """
 
     parts = ("prior", "inverse")
+    frozen_part = "prior"
 
     def __init__(self, prior, window=None, stride=None, inverse=None, **kwargs):
         super().__init__(**kwargs)
@@ -80,8 +81,9 @@ class GenerativeSegmenter(PresetMixin, Stage):
         )
 
     def predict(
-        self, x, batch_size=4, verbose=0, window=None, stride=None, **kwargs
-    ):
+        self, x, batch_size=4, verbose=0, window=None, stride=None,
+        views=None, **kwargs,
+    ):  # fmt: skip
         """Segment photos.
 
         Args:
@@ -97,6 +99,8 @@ class GenerativeSegmenter(PresetMixin, Stage):
                 made.
             stride: Distance of the windows downwards and sideways; by default
                 two thirds of the window.
+            views: A `gss_keras.views.Views`, in which copies of itself each
+                photo is scored; by default only as it is.
             **kwargs: Passed to Keras' `predict`.
 
         Returns:
@@ -108,6 +112,11 @@ class GenerativeSegmenter(PresetMixin, Stage):
             ValueError: If an array is no photo, see `check_photos`.
         """
         kwargs |= {"batch_size": batch_size, "verbose": verbose}
+        if views is not None:
+            masks = functools.partial(
+                self._masks_of_views, views, window=window, stride=stride
+            )
+            return self._predict_with(masks, x, **kwargs)
         score = self._score_windows(window, stride)
         if score is None:
             return self._predict_with(self._masks, x, **kwargs)
@@ -129,6 +138,11 @@ class GenerativeSegmenter(PresetMixin, Stage):
         kwargs |= {"batch_size": batch_size, "verbose": verbose}
         score = self._score_windows(window, stride) or super().predict
         return self._predict_with(score, x, **kwargs)
+
+    def _masks_of_views(self, views, photos, **kwargs):
+        score = functools.partial(self.predict_logits, **kwargs)
+        photos = check_photos(photos)
+        return np.stack([views.predict_mask(score, photo) for photo in photos])
 
     def _score_windows(self, window, stride):
         """Return how to score a batch of photos in windows, None for whole."""

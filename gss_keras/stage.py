@@ -17,9 +17,11 @@ class Stage(keras.Model):
     A subclass names its part in `learned_layers()`, refuses malformed arrays
     in `check_data()`, and keeps its constructor's arguments for `get_config`:
     layers as attributes named in `parts`, all others in the dict `config`.
+    `frozen_part` names the one of them that stays as it is.
     """
 
     parts = ()
+    frozen_part = None
 
     def learned_layers(self):
         """Return the layers whose weights `fit` may change."""
@@ -28,9 +30,23 @@ class Stage(keras.Model):
     def check_data(self, x, y=None):
         """Raise a ValueError if arrays handed to `fit` are malformed."""
 
+    def training_state(self):
+        """List the variables that a training changes, random state included.
+
+        Returns:
+            List of variables, in an order that depends on the model's
+            configuration alone: all but those of the frozen part, except what
+            is learned of it, and those of metrics.
+        """
+        frozen = {id(v) for v in getattr(self, self.frozen_part).variables}
+        frozen |= {id(v) for v in self.metrics_variables}
+        learned = [v for part in self.learned_layers() for v in part.variables]
+        changing = [v for v in self.variables if id(v) not in frozen]
+        return _distinct([*learned, *changing])
+
     def fit(self, x=None, y=None, **kwargs):
         self.check_data(x, y)
-        self._build_optimizer()
+        self.build_optimizer()
         return super().fit(x, y, **kwargs)
 
     def evaluate(self, x=None, y=None, **kwargs):
@@ -54,7 +70,7 @@ class Stage(keras.Model):
         }
         return cls(**{**config, **parts})
 
-    def _build_optimizer(self):
+    def build_optimizer(self):
         """Make the optimizer's variables before the first step is traced.
 
         Left to itself, TensorFlow makes them while it traces the step and

@@ -23,7 +23,7 @@ FLOORS = [
         "presets",
         "sliding_window",
         "stage",
-        "training",
+        "whole_folder",
     },  # fmt: skip
     {"maskige", "tokenizer", "backbones", "data", "checks"},
     {"posterior"},

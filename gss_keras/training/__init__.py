@@ -1,0 +1,40 @@
+"""What the recipes train with, from an optimizer to a whole training."""
+
+from gss_keras.training.architectures import ARCHITECTURES, build_backbone
+from gss_keras.training.checkpoints import Checkpoints
+from gss_keras.training.command import run_recipe
+from gss_keras.training.optimizer import (
+    WarmupPolynomialDecay,
+    adamw,
+    undecayed_in_release,
+)
+from gss_keras.training.rounds import DivergedError, Rounds
+from gss_keras.training.settings import (
+    Crop,
+    Head,
+    Machine,
+    Schedule,
+    Settings,
+    Watch,
+)
+from gss_keras.training.trainer import compile_stage, train_stage
+
+__all__ = [
+    "ARCHITECTURES",
+    "Checkpoints",
+    "Crop",
+    "DivergedError",
+    "Head",
+    "Machine",
+    "Rounds",
+    "Schedule",
+    "Settings",
+    "WarmupPolynomialDecay",
+    "Watch",
+    "adamw",
+    "build_backbone",
+    "compile_stage",
+    "run_recipe",
+    "train_stage",
+    "undecayed_in_release",
+]

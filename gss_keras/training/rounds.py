@@ -1,0 +1,134 @@
+"""What happens after each round of a training."""
+
+import contextlib
+import csv
+import math
+import os
+import pathlib
+
+import keras
+
+
+class DivergedError(ArithmeticError):
+    """The loss of a training is no longer a number."""
+
+
+class Rounds(keras.callbacks.Callback):
+    """Checks, validates, writes down and saves, in this order.
+
+    A round is what lies between two checkpoints; to Keras it is an epoch, so
+    that everything here happens where a training can go on from.
+
+    Args:
+        batches: The `Batches` that are trained on. Each round is told its
+            position in them.
+        updates: Number of updates of the weights in a round.
+        checkpoints: The training's `Checkpoints`.
+        curve: Path of the CSV file with one line for each round.
+        validate: Callable of the step that returns a dict of scores with
+            `val_mIoU`, or None.
+        validate_every: Number of rounds between two validations.
+        rows: Lines of the curve so far, a list of dicts.
+        tensorboard: Folder for TensorBoard, or None.
+        is_chief: Whether this process writes files.
+
+    Raises:
+        DivergedError: After a round whose loss is not finite.
+        OSError: If a file cannot be written.
+    """
+
+    def __init__(
+        self,
+        batches,
+        updates,
+        checkpoints,
+        curve,
+        validate=None,
+        validate_every=1,
+        rows=(),
+        tensorboard=None,
+        is_chief=True,
+    ):
+        super().__init__()
+        self.batches = batches
+        self.updates = updates
+        self.checkpoints = checkpoints
+        self.curve = pathlib.Path(curve)
+        self.validate = validate
+        self.validate_every = validate_every
+        self.tensorboard = tensorboard
+        self.is_chief = is_chief
+        self.rows = list(rows)
+
+    def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
+        self.batches.epoch = epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        step = (epoch + 1) * self.updates
+        row = {"step": step, **{k: float(v) for k, v in (logs or {}).items()}}
+        self._check(row)
+        if self.validate and (epoch + 1) % self.validate_every == 0:
+            with _averaged(self.model):
+                row |= self.validate(step)
+        self.rows.append(row)
+        if self.is_chief:
+            self._write_curve()
+            self._write_tensorboard(row)
+            progress = {
+                "step": step,
+                "round": epoch + 1,
+                "score": row.get("val_mIoU"),
+                "rows": self.rows,
+            }
+            self.checkpoints.save(self.model, progress)
+
+    def _check(self, row):
+        if math.isfinite(row.get("loss", 0.0)):
+            return
+        progress = self.checkpoints.latest()
+        raise DivergedError(
+            f"The loss is {row['loss']} after step {row['step']}. Lower the "
+            "learning rate, lengthen the warm-up or limit gradients "
+            "(`clipnorm`). The last good checkpoint, in "
+            f"{self.checkpoints.folder}, is of step "
+            f"{progress['step'] if progress else 0}."
+        )
+
+    def _write_curve(self):
+        columns = list(dict.fromkeys(key for row in self.rows for key in row))
+        partial = self.curve.with_suffix(".partial")
+        with open(partial, "w", newline="") as file:
+            writer = csv.DictWriter(file, columns, restval="")
+            writer.writeheader()
+            writer.writerows(self.rows)
+        os.replace(partial, self.curve)
+
+    def _write_tensorboard(self, row):
+        if self.tensorboard is None:
+            return
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError as error:
+            raise ImportError(
+                "`tensorboard` needs the package `tensorboardX`. Install it "
+                "with `pip install gss-keras[tensorboard]`."
+            ) from error
+        with SummaryWriter(str(self.tensorboard)) as writer:
+            for name, value in row.items():
+                writer.add_scalar(name, value, row["step"])
+
+
+@contextlib.contextmanager
+def _averaged(model):
+    """Put the running average of the weights in their place for a while."""
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if not getattr(optimizer, "use_ema", False):
+        yield
+        return
+    swap = keras.callbacks.SwapEMAWeights()
+    swap.set_model(model)
+    swap.on_test_begin()
+    try:
+        yield
+    finally:
+        swap.on_test_end()

@@ -1,0 +1,104 @@
+"""Train one stage so that it can be stopped at any moment."""
+
+import pathlib
+import sys
+
+from gss_keras.training.checkpoints import Checkpoints
+from gss_keras.training.optimizer import adamw
+from gss_keras.training.rounds import Rounds
+
+
+def compile_stage(model, schedule, wrap_optimizer=None):
+    """Compile a stage with the optimizer that a schedule asks for.
+
+    Args:
+        model: A `LatentPosterior`, `LatentPrior` or `GenerativeSegmenter`.
+        schedule: A `Schedule`.
+        wrap_optimizer: Callable of the optimizer that returns the one to use,
+            for training on several devices.
+    """
+    options = {}
+    if schedule.accumulate > 1:
+        options["gradient_accumulation_steps"] = schedule.accumulate
+    if schedule.clipnorm is not None:
+        options["clipnorm"] = schedule.clipnorm
+    if schedule.ema is not None:
+        options |= {"use_ema": True, "ema_momentum": schedule.ema}
+    optimizer = adamw(
+        schedule.learning_rate,
+        schedule.steps,
+        min(schedule.warmup_steps, schedule.steps),
+        schedule.weight_decay,
+        **options,
+    )
+    model.compile(wrap_optimizer(optimizer) if wrap_optimizer else optimizer)
+
+
+def train_stage(
+    model, batches, schedule, watch, folder, validate=None, is_chief=True
+):
+    """Train a compiled stage, or go on where an earlier call stopped.
+
+    Everything that changes is kept in `folder`: a process that is killed, be
+    it while it writes, goes on from the last checkpoint when this is called
+    again with the same arguments, and ends with the same weights.
+
+    Args:
+        model: A compiled stage.
+        batches: Callable of a number of batches that returns the `Batches` to
+            train on, with that many in a pass; see `data.batches(steps=...)`.
+        schedule: The `Schedule` it was compiled with.
+        watch: A `Watch`.
+        folder: Where checkpoints and `curve.csv` go.
+        validate: Callable of the step that returns a dict of scores, among
+            them `val_mIoU`, or None.
+        is_chief: Whether this process writes files.
+
+    Returns:
+        List of dicts, the lines of the curve.
+
+    Raises:
+        ValueError: If `watch.save_every` does not divide the schedule's
+            steps.
+        DivergedError: If the loss is not finite any more.
+        OSError: If a file cannot be written.
+    """
+    folder = pathlib.Path(folder)
+    updates = min(watch.save_every, schedule.steps)
+    if schedule.steps % updates:
+        raise ValueError(
+            "`save_every` must divide the steps of the training, so that its "
+            f"end is saved too. Received: save_every={watch.save_every}, "
+            f"steps={schedule.steps}"
+        )
+    rounds = schedule.steps // updates
+    model.build_optimizer()
+    checkpoints = Checkpoints(folder / "checkpoints", watch.recent)
+    progress = checkpoints.restore(model) or {"round": 0, "rows": []}
+    keeper = Rounds(
+        batches(updates * schedule.accumulate),
+        updates,
+        checkpoints,
+        folder / "curve.csv",
+        validate,
+        max(1, watch.validate_every // updates),
+        progress["rows"],
+        folder / "tensorboard" if watch.tensorboard else None,
+        is_chief,
+    )
+    if progress["round"] < rounds:
+        model.fit(
+            keeper.batches,
+            epochs=rounds,
+            initial_epoch=progress["round"],
+            shuffle=False,  # the batches are
+            callbacks=[keeper],
+            verbose=(1 if sys.stdout.isatty() else 2) if is_chief else 0,
+        )
+        keeper.batches.close()
+    if watch.best and keeper.validate:
+        checkpoints.restore(model, best=True)
+    if watch.best or progress["round"] == rounds:
+        # `fit` puts averaged weights in place at its end, here it did not.
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+    return keeper.rows
