@@ -2,6 +2,7 @@
 
 from gss_keras.data import catalog, miniature, streets
 from gss_keras.data.ade20k import ADE20K
+from gss_keras.data.bad_files import SkipBadFiles, read_report
 from gss_keras.data.camvid import CamVid, CamVid32
 from gss_keras.data.catalog import load
 from gss_keras.data.cityscapes import Cityscapes
@@ -20,10 +21,12 @@ __all__ = [
     "Folders",
     "Padding",
     "PairedFiles",
+    "SkipBadFiles",
     "batches",
     "catalog",
     "load",
     "load_all",
     "miniature",
+    "read_report",
     "streets",
 ]
