@@ -1,0 +1,75 @@
+"""The six test sets of MSeg, from which no training photo comes."""
+
+from gss_keras.data.files import id_table
+from gss_keras.data.mseg.files import LayoutFiles, find_list
+from gss_keras.data.mseg.layouts import SCRIPTS, layout_of
+from gss_keras.data.mseg.taxonomy import class_names, universal_to
+
+
+class MSegTestSet(LayoutFiles):
+    """Reads one test set of MSeg with classes of its own.
+
+    | name | photos | classes |
+    |---|---|---|
+    | `voc2012` | 1449 | 21 |
+    | `pascal-context-60` | 5105 | 60 |
+    | `camvid-11` | 101 | 11 |
+    | `wilddash-19` | 70 | 19 |
+    | `kitti-19` | 50 | 19 |
+    | `scannet-20` | 5436 | 20 |
+
+    Most of the folders hold more than that, so that MSeg's lists are needed.
+    The classes of `camvid-11` are in another order than those of
+    `gss_keras.data.CamVid`.
+
+    Args:
+        name: One of `TEST_SETS`, such as `"voc2012"`.
+        data_dir: Path of the folder of all data sets, as MSeg's scripts
+            download and prepare them.
+        lists: Path of MSeg's folder `dataset_lists`, by default that in
+            `data_dir`. Its `<name>/list/val.txt` says which photos to read.
+
+    Attributes:
+        classes: Tuple of the class names.
+        num_classes: Number of classes.
+        ignore_label: 255, the id of unlabeled pixels in the masks.
+        names: Tuple of the records' names, file names without suffix, with
+            the folders below that of the photos.
+        universal_to: int32 array `(194,)`: the class that each universal
+            class becomes, see the function `universal_to`.
+
+    Raises:
+        ValueError: If `name` is unknown, if a folder or the list is missing,
+            or if a photo has no mask; when a record is read, see
+            `gss_keras.data.PairedFiles`.
+
+    Example:
+        >>> import tempfile
+        >>> from gss_keras.data import miniature
+        >>> folder = tempfile.mkdtemp() + "/mseg"
+        >>> folder = miniature.write("mseg-camvid-11", folder)
+        >>> source = MSegTestSet("camvid-11", folder)
+        >>> source.classes[:3], source.names
+        (('Building', 'Tree', 'Sky'), ('0016E5_07959', '0016E5_07961'))
+    """
+
+    def __init__(self, name, data_dir, lists=None):
+        self.universal_to = universal_to(name)
+        classes = class_names(name)
+        layout = layout_of(name, "val")
+        list_path = find_list(data_dir, lists, name, "val")
+        if list_path is None and not layout.is_whole:
+            where = f"lists={lists!r}" if lists else f"data_dir={data_dir!s}"
+            raise ValueError(
+                f"`lists` must hold {name}/list/val.txt, for the folders of "
+                "this set hold more than the photos to evaluate on. Copy "
+                f"`mseg/dataset_lists` of {SCRIPTS} to `data_dir`. Received: "
+                f"{where}, without it"
+            )
+        super().__init__(
+            layout,
+            data_dir,
+            list_path,
+            classes,
+            id_table(len(classes), ()),
+        )

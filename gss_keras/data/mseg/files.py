@@ -1,0 +1,166 @@
+"""Find the photos and masks of a layout on disk, and read them."""
+
+import os
+from pathlib import Path
+
+from gss_keras.data.mseg.layouts import SCRIPTS
+from gss_keras.data.sources import PairedFiles
+
+
+class LayoutFiles(PairedFiles):
+    """Reads the pairs of a `Layout`.
+
+    Holds one string for each record: the paths are put together when they
+    are asked for.
+
+    Args:
+        layout: A `Layout`.
+        data_dir: Path of the folder of all data sets.
+        list_path: Path of a text file which says what to read, or `None` for
+            everything that the folders hold. A line of it is a stem, or the
+            paths of photo and mask below the root with a space between, as in
+            the lists of MSeg.
+        classes: The class names in the order of their ids.
+        ids: As for `PairedFiles`.
+
+    Raises:
+        ValueError: If a folder or the list is missing or empty, if a line of
+            the list does not fit the layout, or if a photo has no mask or a
+            mask no photo.
+    """
+
+    def __init__(self, layout, data_dir, list_path, classes, ids):
+        root = Path(data_dir) / layout.root
+        for folder in (root / layout.photos, root / layout.masks):
+            if not folder.is_dir():
+                raise ValueError(
+                    "`data_dir` must hold the data sets as MSeg's scripts "
+                    f"download and prepare them, see {SCRIPTS}. Received: "
+                    f"data_dir={str(data_dir)!r}, without the folder {folder}"
+                )
+        if list_path is None:
+            stems = _scan(layout, root)
+        else:
+            stems = _read_list(layout, root, list_path)
+        super().__init__(stems, (), (), classes, ids)
+        self.photo_paths = _Paths(root, layout.photo_path, self.names)
+        self.mask_paths = _Paths(root, layout.mask_path, self.names)
+
+
+def find_list(data_dir, lists, name, split):
+    """Return the path of a data set's list, `None` where there is none.
+
+    Args:
+        data_dir: Path of the folder of all data sets.
+        lists: Path of a folder of lists, or `None` for `dataset_lists` in
+            `data_dir`.
+        name: Name of the data set.
+        split: `"train"` or `"val"`.
+
+    Raises:
+        ValueError: If `lists` is given and is no folder.
+    """
+    folder = Path(data_dir) / "dataset_lists" if lists is None else Path(lists)
+    if lists is not None and not folder.is_dir():
+        raise ValueError(
+            f"`lists` must be the folder `mseg/dataset_lists` of {SCRIPTS}. "
+            f"Received: lists={str(lists)!r}"
+        )
+    path = folder / name / "list" / f"{split}.txt"
+    return path if path.is_file() else None
+
+
+class _Paths:
+    """Puts the path of a record together when it is asked for."""
+
+    def __init__(self, root, path_of, stems):
+        self._root = str(root)
+        self._path_of = path_of
+        self._stems = stems
+
+    def __len__(self):
+        return len(self._stems)
+
+    def __getitem__(self, index):
+        return os.path.join(self._root, self._path_of(self._stems[index]))
+
+
+def _scan(layout, root):
+    """Return the sorted stems of all photos and masks, which must agree."""
+    photos = {layout.photo_stem(path) for path in _walk(root, layout.photos)}
+    masks = {layout.mask_stem(path) for path in _walk(root, layout.masks)}
+    photos.discard(None)
+    masks.discard(None)
+    if not photos:
+        raise ValueError(
+            f"`data_dir` must hold photos whose names end in "
+            f"{layout.photo_suffix!r}. Received: none in "
+            f"{root / layout.photos}"
+        )
+    for path_of, lonely in (
+        (layout.mask_path, photos - masks),
+        (layout.photo_path, masks - photos),
+    ):
+        if lonely:
+            missing = [str(root / path_of(stem)) for stem in sorted(lonely)]
+            raise ValueError(
+                "Every photo must have a mask and every mask a photo. "
+                f"Received: {len(photos)} photos and {len(masks)} masks, and "
+                f"{len(missing)} files missing: {', '.join(missing[:3])}. "
+                "Unpack them again, or name the photos to read in a list, "
+                "see `lists`."
+            )
+    return sorted(photos)
+
+
+def _walk(root, folder):
+    """Yield the paths below the root of all files in a folder."""
+    for place, _, names in os.walk(root / folder):
+        below = os.path.relpath(place, root)
+        for name in names:
+            yield os.path.normpath(os.path.join(below, name))
+
+
+def _read_list(layout, root, path):
+    """Return the stems that a list names, in its order."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    stems = [
+        _read_line(layout, line.split(), path) for line in lines if line.strip()
+    ]
+    if not stems or len(set(stems)) < len(stems):
+        raise ValueError(
+            "A list must name at least one photo, and each once. Received: "
+            f"{len(stems)} photos, {len(set(stems))} of them different, in "
+            f"{path}"
+        )
+    wanted = [
+        path_of(stem)
+        for path_of in (layout.photo_path, layout.mask_path)
+        for stem in stems
+    ]
+    missing = [
+        str(root / file) for file in wanted if not (root / file).exists()
+    ]
+    if missing:
+        raise ValueError(
+            "The photos and masks that a list names must exist. Received: "
+            f"{path} with {len(missing)} of {len(wanted)} files missing in "
+            f"{root}: {', '.join(missing[:3])}. Unpack them again."
+        )
+    return stems
+
+
+def _read_line(layout, words, path):
+    """Return the stem of a line: a stem, or the paths of photo and mask."""
+    stem = words[0] if len(words) == 1 else layout.photo_stem(words[0])
+    is_pair = len(words) == 2 and stem is not None
+    if is_pair:
+        is_pair = layout.mask_path(stem) == os.path.normpath(words[1])
+    if len(words) > 1 and not is_pair:
+        raise ValueError(
+            "A line of a list must be the stem of a photo, or the paths of "
+            f"photo and mask such as {layout.photo_path('STEM')} "
+            f"{layout.mask_path('STEM')}. Received: {' '.join(words)!r} in "
+            f"{path}"
+        )
+    return stem
