@@ -49,6 +49,9 @@ class TfdsCityscapes:
         self._table = cityscapes_table()
         builder = _prepared(Path(data_dir), manual_dir)
         self._records = builder.as_data_source(_SPLITS[split])
+        self._undecoded = builder.as_data_source(
+            _SPLITS[split], decoders=_undecoded()
+        )
         self._names = None
 
     def __reduce__(self):
@@ -57,10 +60,10 @@ class TfdsCityscapes:
 
     @property
     def names(self):
-        """Tuple of the records' names; reads the whole split once."""
+        """Tuple of the records' names; goes through the files once."""
         if self._names is None:
             self._names = tuple(
-                self._name(self._records[index]) for index in range(len(self))
+                _name(self._undecoded[index]) for index in range(len(self))
             )
         return self._names
 
@@ -78,8 +81,13 @@ class TfdsCityscapes:
             A dict: `"photo"`, uint8 `(height, width, 3)`, 0-255 RGB; `"mask"`,
             int32 `(height, width)`, class ids or 255; `"name"`, a str.
         """
+        if not 0 <= index < len(self):
+            raise IndexError(
+                f"`index` must be at least 0 and below {len(self)}. "
+                f"Received: index={index}"
+            )
         record = self._records[index]
-        name = self._name(record)
+        name = _name(record)
         ids = np.asarray(record["segmentation_label"])[..., 0]
         mask = np.full(ids.shape, IGNORE_LABEL, "int32")
         if self._is_labeled:
@@ -87,11 +95,19 @@ class TfdsCityscapes:
         photo = np.asarray(record["image_left"])
         return {"photo": photo, "mask": mask, "name": name}
 
-    @staticmethod
-    def _name(record):
-        """Return the name of a record as a str."""
-        name = record["image_id"]
-        return name.decode() if isinstance(name, bytes) else str(name)
+
+def _name(record):
+    """Return the name of a record as a str."""
+    name = record["image_id"]
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
+def _undecoded():
+    """Return decoders which leave the pictures as they are stored."""
+    from tensorflow_datasets import decode
+
+    pictures = ("image_left", "segmentation_label")
+    return dict.fromkeys(pictures, decode.SkipDecoding())
 
 
 def _prepared(data_dir, manual_dir):

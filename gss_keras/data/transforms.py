@@ -9,7 +9,7 @@ from gss_keras.data.sources import IGNORE_LABEL
 
 # The ImageNet mean, which a model normalizes to 0.
 _PHOTO_FILL = (124, 116, 104)
-_CROP_TRIALS = 10
+_CROP_RETRIALS = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,10 +18,11 @@ class Augmentation:
 
     Every pixel of the result shows the same spot of the scene in photo and
     mask. In order: random scale (photo bilinear, mask nearest), random crop
-    in which no class may fill more than a share (tried 10 times), horizontal
-    flip, color jitter on the photo, and padding at the bottom and the right
-    where the scaled photo is smaller than the crop (photo: ImageNet mean
-    color; mask: 255). Only the pixels inside the crop are ever scaled.
+    in which no class may fill more than a share of what is labeled (retried
+    up to 10 times), horizontal flip, color jitter on the photo, and padding
+    at the bottom and the right where the scaled photo is smaller than the
+    crop (photo: ImageNet mean color; mask: 255). Only the pixels inside the
+    crop are ever scaled, and only once.
 
     Args:
         crop: Height and width of the result.
@@ -33,6 +34,11 @@ class Augmentation:
         balance: Probability that a crop is centered on a pixel of a class
             drawn uniformly among those of the photo, so that rare and small
             classes are seen more often.
+        fit: `None`, or a longest and a shortest side: `scale_range` then
+            counts from the size at which a photo fits both, see `fit_scale`,
+            and photos of all sizes show things equally large. The published
+            trainings use `(2048, 512)` for ADE20K and MSeg and
+            `(2049, 1025)` for Cityscapes.
 
     Raises:
         ValueError: If an argument is out of range, or, when called, if photo
@@ -59,10 +65,13 @@ class Augmentation:
     color_jitter: ColorJitter | None = ColorJitter()
     max_class_fraction: float = 0.75
     balance: float = 0.0
+    fit: tuple | None = None
 
     def __post_init__(self):
         """Check the arguments."""
         _check_size("crop", self.crop)
+        if self.fit is not None:
+            _check_size("fit", self.fit, "a longest and a shortest side")
         lowest, highest = self.scale_range
         if not 0 < lowest <= highest:
             raise ValueError(
@@ -94,6 +103,8 @@ class Augmentation:
         """
         _check_pair(photo, mask)
         scale = generator.uniform(*self.scale_range)
+        if self.fit is not None:
+            scale *= fit_scale(mask.shape, self.fit)
         window = self._draw_window(mask, scale, generator)
         photo, mask = _scale_window(photo, mask, window)
         if self.flip and generator.random() < 0.5:
@@ -108,7 +119,7 @@ class Augmentation:
         scale = scaled / mask.shape
         size = np.minimum(self.crop, scaled)
         is_balanced = generator.random() < self.balance
-        for _ in range(_CROP_TRIALS):
+        for _ in range(1 + _CROP_RETRIALS):
             if is_balanced:
                 center = _draw_pixel_of_a_class(mask, generator)
                 start = np.rint((center + 0.5) * scale - size / 2)
@@ -169,6 +180,31 @@ class Padding:
         return _pad(photo, mask, self.size)
 
 
+def fit_scale(shape, fit):
+    """Return the scale at which a photo fits a longest and a shortest side.
+
+    Scaled so, it keeps its ratio, no side is longer than the larger number
+    and the shorter side no longer than the smaller one, and one of the two
+    is met.
+
+    Args:
+        shape: Height and width of the photo in pixels.
+        fit: Longest and shortest side in pixels, in any order.
+
+    Returns:
+        A float.
+
+    Reference:
+        The rule by which the release resizes ADE20K and MSeg to 2048 x 512,
+        in training and evaluation.
+
+    Example:
+        >>> fit_scale((1024, 768), (2048, 512)), fit_scale((64, 512), (256, 64))
+        (0.6666666666666666, 0.5)
+    """
+    return min(max(fit) / max(shape), min(fit) / min(shape))
+
+
 @dataclasses.dataclass(frozen=True)
 class _Window:
     """A part of a photo, `start` to `end` in its pixels, shown in `size`."""
@@ -178,12 +214,15 @@ class _Window:
     size: np.ndarray
 
     def largest_share(self, mask):
-        """Return the share of the most frequent class, of labeled pixels."""
+        """Return the share of the most frequent class, of labeled pixels.
+
+        It is 1 where nothing is labeled: such a crop teaches nothing.
+        """
         top, left = self.start.astype(int)
         bottom, right = np.ceil(self.end).astype(int)
         ids = mask[top:bottom:2, left:right:2].ravel()
         counts = np.bincount(ids, minlength=IGNORE_LABEL + 1)[:IGNORE_LABEL]
-        return counts.max() / max(1, counts.sum())
+        return counts.max() / counts.sum() if counts.any() else 1.0
 
 
 def _draw_pixel_of_a_class(mask, generator):
@@ -221,14 +260,14 @@ def _pad(photo, mask, size):
     return padded_photo, padded_mask
 
 
-def _check_size(argument, size):
+def _check_size(argument, size, meaning="a height and a width"):
     """Raise unless a size is a pair of positive ints."""
     is_size = isinstance(size, tuple | list) and len(size) == 2
     if not is_size or not all(
         isinstance(side, int) and side > 0 for side in size
     ):
         raise ValueError(
-            f"`{argument}` must be a height and a width, positive ints. "
+            f"`{argument}` must be {meaning}, positive ints. "
             f"Received: {argument}={size!r}"
         )
 

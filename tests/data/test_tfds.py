@@ -69,6 +69,13 @@ def test_travels_to_worker_processes(folders):
     helped.close()
 
 
+def test_ends_after_the_last_record(folders):
+    source = TfdsCityscapes(folders[1], "val")
+    assert len(list(source)) == len(source) == 2
+    with pytest.raises(IndexError, match="below 2. Received: index=2"):
+        source[2]
+
+
 def test_missing_archives_are_named(folders, tmp_path):
     with pytest.raises(
         ValueError, match=r"missing: leftImg8bit.*zip, gtFine.*zip\. Get them"

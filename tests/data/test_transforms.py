@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from gss_keras.data import Augmentation, ColorJitter, Padding
+from gss_keras.data.transforms import fit_scale
 
 PALETTE = np.array(
     [[0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]],
@@ -77,6 +78,57 @@ def test_small_photos_are_padded():
     assert np.abs(new_photo[:, 30:] - mean).max() < 1
 
 
+def test_the_padding_keeps_its_color_whatever_the_jitter():
+    """It comes last, so that a model always sees it as 0."""
+    photo, mask = random_blocks(0, (20, 30))
+    augmentation = Augmentation(crop=(32, 48), scale_range=(1, 1))
+    for seed in range(8):
+        generator = np.random.default_rng(seed)
+        new_photo, _ = augmentation(photo, mask, generator)
+        assert (new_photo[20:] == (124, 116, 104)).all()
+        assert (new_photo[:, 30:] == (124, 116, 104)).all()
+
+
+def test_defaults_are_the_published_constants():
+    augmentation = Augmentation(crop=(512, 512))
+    assert augmentation.scale_range == (0.5, 2.0)
+    assert augmentation.max_class_fraction == 0.75
+    assert augmentation.flip
+    jitter = augmentation.color_jitter
+    assert jitter.brightness == 32
+    assert jitter.contrast == jitter.saturation == (0.5, 1.5)
+    # 18 of the 180 steps that a byte of hue is often counted in.
+    assert jitter.hue == 18 * 360 / 180
+
+
+def test_every_random_change_happens_in_half_of_the_photos():
+    photo = np.zeros((8, 8, 3), "uint8")
+    photo[:, :4] = 255
+    mask = np.tile(np.arange(8), (8, 1))
+    augmentation = Augmentation(
+        crop=(8, 8), scale_range=(1, 1), color_jitter=None
+    )
+    flips, changes = [], []
+    for seed in range(400):
+        _, crop = augmentation(photo, mask, np.random.default_rng(seed))
+        flips.append(crop[0, 0] == 7)
+        matrices = [
+            ColorJitter(**kwargs).draw_matrix(np.random.default_rng(seed))
+            for kwargs in (
+                dict(contrast=(1, 1), saturation=(1, 1), hue=0),
+                dict(brightness=0, saturation=(1, 1), hue=0),
+                dict(brightness=0, contrast=(1, 1), hue=0),
+                dict(brightness=0, contrast=(1, 1), saturation=(1, 1)),
+            )
+        ]
+        changes.append(
+            [np.abs(matrix - np.eye(3, 4)).max() > 1e-9 for matrix in matrices]
+        )
+    # Five standard deviations around one half.
+    for share in (np.mean(flips), *np.mean(changes, axis=0)):
+        assert 0.375 < share < 0.625
+
+
 def test_reproducible_from_the_generator():
     photo, mask = random_blocks(0)
     augmentation = Augmentation(crop=(32, 32))
@@ -106,10 +158,84 @@ def test_crops_keep_to_the_largest_share_of_a_class():
             labeled = crop[crop < 255]
             largest.append(np.bincount(labeled).max() / labeled.size)
         shares[fraction] = np.mean(np.array(largest) <= 0.75)
-    # About one crop in nine shows enough of class 1: ten trials find one
-    # in 1 - (8 / 9) ** 10 = 69 % of the cases.
+    # About one crop in nine shows enough of class 1: eleven trials find one
+    # in 1 - (8 / 9) ** 11 = 73 % of the cases.
     assert shares[1.0] < 0.25
     assert 0.55 < shares[0.75] < 0.9
+
+
+def test_crops_with_nothing_labeled_are_drawn_again():
+    mask = np.full((40, 400), 255, "int32")
+    mask[:20, 300:], mask[20:, 300:] = 0, 1
+    shown = {}
+    for fraction in (0.75, 1.0):
+        augmentation = Augmentation(
+            crop=(40, 40), scale_range=(1, 1), flip=False,
+            color_jitter=None, max_class_fraction=fraction,
+        )  # fmt: skip
+        crops = [
+            augmentation(
+                np.zeros((40, 400, 3), "uint8"),
+                mask,
+                np.random.default_rng(seed),
+            )[1]
+            for seed in range(60)
+        ]
+        shown[fraction] = np.mean([(crop < 255).any() for crop in crops])
+    # 100 of 361 crops touch the labeled part.
+    assert 0.1 < shown[1.0] < 0.5
+    assert shown[0.75] > 0.85
+
+
+# The rule in words: the larger scale of two that keeps the longer side
+# within the longest and the shorter side within the shortest.
+@pytest.mark.parametrize(
+    "shape, fit, size",
+    [
+        ((512, 683), (2048, 512), (512, 683)),
+        ((1024, 683), (2048, 512), (768, 512)),
+        ((300, 3000), (2048, 512), (205, 2048)),
+        ((1024, 2048), (2049, 1025), (1024.5, 2049)),
+        ((1024, 2048), (1025, 2049), (1024.5, 2049)),
+        ((2000, 1000), (2048, 512), (1024, 512)),
+    ],
+)
+def test_fit_scale(shape, fit, size):
+    scaled = np.array(shape) * fit_scale(shape, fit)
+    np.testing.assert_allclose(scaled, size, atol=0.5)
+
+
+@pytest.mark.parametrize("shape", [(60, 90), (120, 180), (180, 120)])
+def test_fit_shows_photos_of_all_sizes_equally_large(shape):
+    """A square stays a share of the photo: its side tells the scale."""
+    mask = np.zeros(shape, "int32")
+    height, width = (side // 3 for side in shape)
+    mask[height : 2 * height, width : 2 * width] = 1
+    augmentation = Augmentation(
+        crop=(400, 400), scale_range=(2, 2), flip=False, color_jitter=None,
+        max_class_fraction=1.0, fit=(200, 40),
+    )  # fmt: skip
+    photo = PALETTE[mask]
+    photo, mask = augmentation(photo, mask, np.random.default_rng(0))
+    rows, columns = np.nonzero(mask < 255)
+    sides = sorted((rows.max() + 1, columns.max() + 1))
+    assert sides == [80, 120]
+    assert (mask == 1).sum() == pytest.approx(80 * 120 / 9, rel=0.1)
+    assert (photo[(mask == 1)] == PALETTE[1]).all(-1).mean() > 0.7
+
+
+def test_scales_are_drawn_around_the_size_that_fits():
+    """Photos of two sizes with the same ratio give the same crops."""
+    augmentation = Augmentation(
+        crop=(64, 64), color_jitter=None, fit=(128, 64), flip=False
+    )
+    shares = []
+    for factor in (1, 4):
+        mask = np.kron(np.arange(8), np.ones((64, 16), int)) % 5
+        mask = np.kron(mask, np.ones((factor, factor), int))
+        _, crop = augmentation(PALETTE[mask], mask, np.random.default_rng(1))
+        shares.append(crop)
+    assert (shares[0] == shares[1]).mean() > 0.97
 
 
 def test_balance_shows_rare_classes():
@@ -208,6 +334,10 @@ def test_padding():
         ),
         (lambda: Augmentation((8, 8), balance=-1), "`balance` must lie .*=-1"),
         (lambda: Augmentation((8, 8), color_jitter=1), "`color_jitter` must"),
+        (
+            lambda: Augmentation((8, 8), fit=2048),
+            "`fit` must be a longest and a shortest side.*fit=2048",
+        ),
         (lambda: ColorJitter(hue=-1), "`hue` must be at least 0.*hue=-1"),
         (lambda: ColorJitter(contrast=(2, 1)), "`contrast` must be a lowest"),
         (lambda: Padding((2.0, 3)), "`size` must be a height and a width"),
