@@ -4,6 +4,7 @@ import pytest
 from tiny import tiny_data, tiny_posterior, tiny_prior
 
 import gss_keras
+from gss_keras.views import Views
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,47 @@ def test_a_segmenter_keeps_its_windows():
     assert (twin.window, twin.stride) == ((20, 32), (14, 22))
     with pytest.raises(ValueError, match="`stride` must not exceed"):
         gss_keras.GenerativeSegmenter(prior, window=(8, 8), stride=(9, 8))
+
+
+def test_one_plain_view_changes_nothing(segmenter):
+    photos = tiny_data()[0]
+    for arguments in ({}, {"window": (20, 32), "stride": (12, 16)}):
+        masks = segmenter.predict(photos, views=Views(), **arguments)
+        assert masks.dtype == np.int32
+        logits = segmenter.predict_logits(photos, **arguments)
+        np.testing.assert_array_equal(masks, logits.argmax(-1))
+        one = segmenter.predict(photos[1], views=Views(), **arguments)
+        np.testing.assert_array_equal(one, masks[1])
+
+
+def test_a_window_that_covers_every_view_changes_nothing(segmenter):
+    photo = tiny_data()[0][0]
+    views = Views(scales=(0.5, 1.0, 1.5), flip=True)
+    np.testing.assert_array_equal(
+        segmenter.predict(photo, views=views, window=(64, 80)),
+        segmenter.predict(photo, views=views),
+    )
+
+
+def test_a_symmetric_photo_gets_a_symmetric_mask(segmenter):
+    half = tiny_data(width=24)[0][0]
+    photo = np.concatenate([half, half[:, ::-1]], axis=1)
+    mask = segmenter.predict(photo, views=Views(flip=True))
+    np.testing.assert_array_equal(mask, mask[:, ::-1])
+    plain = segmenter.predict(photo)
+    assert np.any(plain != plain[:, ::-1])
+
+
+def test_views_answer_photos_of_different_sizes(segmenter):
+    photos = [photo[:h, :w] for photo, (h, w) in zip(
+        tiny_data()[0], [(32, 48), (17, 30), (9, 48)], strict=False
+    )]  # fmt: skip
+    views = Views(fit=(64, 40), scales=(0.75, 1.25), flip=True)
+    masks = segmenter.predict(photos, views=views, window=(24, 24))
+    assert [m.shape for m in masks] == [photo.shape[:2] for photo in photos]
+    assert all(0 <= m.min() and m.max() < 5 for m in masks)
+    alone = segmenter.predict(photos[1], views=views, window=(24, 24))
+    np.testing.assert_array_equal(masks[1], alone)
 
 
 def test_evaluate_in_windows_counts_what_predict_answers():
