@@ -1,6 +1,6 @@
 """Read photos and masks, change them alike, feed them to `fit`."""
 
-from gss_keras.data import catalog, miniature, streets
+from gss_keras.data import catalog, miniature, mseg, streets
 from gss_keras.data.ade20k import ADE20K
 from gss_keras.data.bad_files import SkipBadFiles, read_report
 from gss_keras.data.camvid import CamVid, CamVid32
@@ -27,6 +27,7 @@ __all__ = [
     "load",
     "load_all",
     "miniature",
+    "mseg",
     "read_report",
     "streets",
 ]

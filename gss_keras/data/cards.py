@@ -8,6 +8,7 @@ import pathlib
 
 import numpy as np
 
+from gss_keras.data.mseg.taxonomy import class_names
 from gss_keras.maskige import palettes
 
 
@@ -79,6 +80,8 @@ def card(name):
     if isinstance(colors, str):
         colors = palettes.named(colors)
     entry["colors"] = np.array(colors, "uint8").reshape(-1, 3)
+    if isinstance(entry["classes"], str):
+        entry["classes"] = class_names(entry["classes"])
     entry["classes"] = tuple(entry["classes"])
     entry["layout"] = "\n".join(entry["layout"])
     return DatasetCard(name=name, **entry)

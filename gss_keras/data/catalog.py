@@ -4,8 +4,15 @@ from pathlib import Path
 
 from gss_keras.data.ade20k import ADE20K
 from gss_keras.data.camvid import CamVid, CamVid32
-from gss_keras.data.cards import DatasetCard, card, check_folders, names
+from gss_keras.data.cards import (
+    DatasetCard,
+    card,
+    check_folders,
+    check_split,
+    names,
+)
 from gss_keras.data.cityscapes import Cityscapes
+from gss_keras.data.mseg import TEST_SETS, MSeg, MSegTestSet
 from gss_keras.data.sources import Folders, read_classes
 from gss_keras.data.tfds import TfdsCityscapes
 
@@ -40,12 +47,24 @@ class SplitFolders(Folders):
                 )
 
 
+def _test_set_reader(test_set):
+    """Return what opens a test set of MSeg by folder and split."""
+
+    def read(data_dir, split):
+        check_split(f"mseg-{test_set}", split)
+        return MSegTestSet(test_set, data_dir)
+
+    return read
+
+
 # The readers of each data set; the first one is the default.
 _READERS = {
     "cityscapes": {"files": Cityscapes, "tfds": TfdsCityscapes},
     "ade20k": {"files": ADE20K},
     "camvid": {"files": CamVid},
     "camvid-32": {"files": CamVid32},
+    "mseg": {"files": MSeg},
+    **{f"mseg-{name}": {"files": _test_set_reader(name)} for name in TEST_SETS},
     "folders": {"files": SplitFolders},
 }
 

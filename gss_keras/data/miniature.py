@@ -1,5 +1,6 @@
 """Write small copies of data sets in their layouts, from drawn streets."""
 
+import functools
 import json
 import os
 import shutil
@@ -10,8 +11,9 @@ import numpy as np
 
 from gss_keras.data import streets
 from gss_keras.data.camvid import CAMVID_32
-from gss_keras.data.cards import card
+from gss_keras.data.cards import card, names
 from gss_keras.data.cityscapes import LABEL_IDS
+from gss_keras.data.mseg.miniature import write_split
 
 # Part of what a folder was written from: raise it when the files change.
 _EDITION = 1
@@ -267,6 +269,11 @@ _WRITERS = {
     "camvid": _write_camvid,
     "camvid-32": _write_camvid_32,
     "folders": _write_folders,
+    **{
+        name: functools.partial(write_split, name)
+        for name in names()
+        if name.startswith("mseg")
+    },
 }
 
 

@@ -17,7 +17,7 @@ def test_cards_are_complete(name):
     assert len(set(card.classes)) == card.num_classes <= 254
     assert card.colors.shape == (card.num_classes, 3)
     assert card.colors.dtype == np.uint8
-    assert "train" in card.splits
+    assert {"train", "val"} & set(card.splits)
     for text in (card.title, card.layout, card.license, card.url):
         assert text
 

@@ -118,7 +118,7 @@ def _walk(root, folder):
     for place, _, names in os.walk(root / folder):
         below = os.path.relpath(place, root)
         for name in names:
-            yield os.path.normpath(os.path.join(below, name))
+            yield name if below == "." else os.path.join(below, name)
 
 
 def _read_list(layout, root, path):
@@ -138,8 +138,9 @@ def _read_list(layout, root, path):
         for path_of in (layout.photo_path, layout.mask_path)
         for stem in stems
     ]
+    # Path objects take several times as long, and COCO has 236,574 files.
     missing = [
-        str(root / file) for file in wanted if not (root / file).exists()
+        file for file in wanted if not os.path.exists(os.path.join(root, file))
     ]
     if missing:
         raise ValueError(
@@ -152,11 +153,11 @@ def _read_list(layout, root, path):
 
 def _read_line(layout, words, path):
     """Return the stem of a line: a stem, or the paths of photo and mask."""
-    stem = words[0] if len(words) == 1 else layout.photo_stem(words[0])
-    is_pair = len(words) == 2 and stem is not None
-    if is_pair:
-        is_pair = layout.mask_path(stem) == os.path.normpath(words[1])
-    if len(words) > 1 and not is_pair:
+    if len(words) == 1:
+        return words[0]
+    paths = [os.path.normpath(word) for word in words]
+    stem = layout.photo_stem(paths[0])
+    if stem is None or paths[1:] != [layout.mask_path(stem)]:
         raise ValueError(
             "A line of a list must be the stem of a photo, or the paths of "
             f"photo and mask such as {layout.photo_path('STEM')} "

@@ -87,7 +87,6 @@ def layout_of(data_set, split):
 
 def _stem(path, folder, prefix, suffix):
     """Return a path below a folder without prefix and suffix, or None."""
-    path = os.path.normpath(path)
     place = os.path.join(os.path.normpath(folder), "") if folder else ""
     head, tail = os.path.split(path[len(place) :])
     is_inside = path.startswith(place) and not tail.startswith(".")

@@ -29,10 +29,10 @@ def class_names(data_set):
     """Return the class names of a data set in the order of its file ids.
 
     Args:
-        data_set: One of `TRAINING_SETS` or `TEST_SETS`.
+        data_set: One of `TRAINING_SETS` or `TEST_SETS`, or `"universal"`.
 
     Returns:
-        A tuple of strings. Names of test sets may contain spaces.
+        A tuple of strings.
 
     Raises:
         ValueError: If there is no such data set.
@@ -41,6 +41,8 @@ def class_names(data_set):
         >>> class_names("camvid-11")[:3]
         ('Building', 'Tree', 'Sky')
     """
+    if data_set == "universal":
+        return UNIVERSAL_CLASSES
     _check_name("data_set", data_set, TRAINING_SETS + TEST_SETS)
     return tuple(_TABLES["classes"][data_set])
 
