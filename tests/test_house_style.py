@@ -18,10 +18,12 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 # From the bottom of the house to its top.
 FLOORS = [
     {
+        "distribution",
         "layers",
         "metrics",
         "presets",
         "sliding_window",
+        "views",
         "stage",
         "whole_folder",
     },  # fmt: skip
@@ -30,6 +32,7 @@ FLOORS = [
     {"prior", "palette_search"},
     {"segmenter"},
     {"visualize"},
+    {"evaluation"},
 ]
 
 
