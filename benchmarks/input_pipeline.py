@@ -17,9 +17,10 @@ do: the load is printed with them. Measured, milliseconds of CPU a photo:
 So a core of its own yields 8.7 photos of Cityscapes a second, and PNG
 decoding, of the whole photo whatever the crop, takes most of it; of ADE20K's
 52, and no step stands out. With workers the process that trains spends 5 and
-2 ms on a photo. The two cores that this ran on were busy with ten other jobs:
-3.5 photos of Cityscapes a second and 17 of ADE20K without workers, and no
-more with them.
+2 ms on a photo. On two cores that others kept busy (load average 9 to 11) it
+was 3.5 photos of Cityscapes a second and 17 of ADE20K without workers, and no
+more with them: how the pipeline grows with workers on idle cores has not been
+measured.
 """
 
 import concurrent.futures
