@@ -11,6 +11,13 @@ _GAP = 4
 _CAPTION = 18
 _TILE = 88
 _IGNORED = (128, 128, 128)
+_ABSENT = (225, 225, 225)
+_DARKEST = np.array([8, 48, 107])
+# A chart of many classes has small cells, but names must stay readable.
+_CHART_SIDE = 900
+_SMALLEST_CELL, _LARGEST_CELL = 12, 44
+_NUMBERED_CELL = 24
+_BAR_HEIGHT, _BAR_LENGTH = 16, 400
 
 
 def paint(mask, palette, ignore_color=(0, 0, 0)):
@@ -173,6 +180,114 @@ def palette_chart(palette, names=None):
     return np.asarray(canvas)
 
 
+def confusion_matrix(confusion, names=None):
+    """Show which class was taken for which, as shares of the true class.
+
+    A row is a true class, a column what it was taken for: the darker, the
+    more of its pixels. Darkness grows with the root of the share, so that one
+    pixel in a hundred can be seen; up to some 35 classes each cell also tells
+    its percents. Rows of classes without a single pixel are gray.
+
+    Args:
+        confusion: Int array `(num_classes, num_classes)` of counts, or with
+            one more column for pixels that were taken for none of the
+            classes, which is shown where it is not empty.
+        names: Class names; by default the class ids.
+
+    Returns:
+        Uint8 array of shape `(height, width, 3)`, RGB 0-255.
+    """
+    from PIL import Image, ImageDraw
+
+    confusion = np.asarray(confusion, "float64")
+    count = len(confusion)
+    names = [str(name) for name in names or range(count)]
+    columns = [*names, "(none)"]
+    if confusion.shape[1] == count or not confusion[:, -1].any():
+        confusion, columns = confusion[:, :count], names
+    cell = _CHART_SIDE // count
+    cell = min(max(cell, _SMALLEST_CELL), _LARGEST_CELL)
+    font = _font(min(cell - 1, 13))
+    margin = _GAP * 2 + max(int(font.getlength(name)) for name in columns)
+    size = (margin + cell * len(columns) + 1, margin + cell * count + 1)
+    canvas = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(canvas)
+    middle = cell // 2
+    for row, name in enumerate(names):
+        place = (margin - _GAP, margin + row * cell + middle)
+        draw.text(place, name, "black", font, anchor="rm")
+    for column, name in enumerate(columns):
+        label = Image.new("RGB", (margin, cell), "white")
+        place = (_GAP, middle)
+        ImageDraw.Draw(label).text(place, name, "black", font, anchor="lm")
+        turned = label.transpose(Image.Transpose.ROTATE_90)
+        canvas.paste(turned, (margin + column * cell, 0))
+    _draw_cells(draw, confusion, margin, cell)
+    return np.asarray(canvas)
+
+
+def _draw_cells(draw, confusion, margin, cell):
+    """Draw the colored cells of a confusion matrix, and their percents."""
+    totals = confusion.sum(axis=1, keepdims=True)
+    shares = confusion / np.maximum(totals, 1)
+    colors = 255 + np.sqrt(shares)[..., None] * (_DARKEST - 255.0)
+    colors[totals[:, 0] == 0] = _ABSENT
+    font = _font(min(cell // 3, 12)) if cell >= _NUMBERED_CELL else None
+    for row, column in np.ndindex(shares.shape):
+        left, top = margin + column * cell, margin + row * cell
+        color = tuple(colors[row, column].round().astype(int).tolist())
+        box = (left, top, left + cell, top + cell)
+        draw.rectangle(box, color, (235, 235, 235))
+        percents = f"{100 * shares[row, column]:.0f}"
+        if font and percents != "0":
+            ink = "white" if sum(color) < 3 * 140 else "black"
+            place = (left + cell // 2, top + cell // 2)
+            draw.text(place, percents, ink, font, anchor="mm")
+
+
+def iou_bars(ious, names=None):
+    """Show the IoU of each class as a bar, the best class first.
+
+    The red line is the mean over the classes that occur.
+
+    Args:
+        ious: Float array `(num_classes,)` in percent, NaN for classes that do
+            not occur.
+        names: Class names; by default the class ids.
+
+    Returns:
+        Uint8 array of shape `(height, width, 3)`, RGB 0-255.
+    """
+    from PIL import Image, ImageDraw
+
+    ious = np.asarray(ious, "float64")
+    names = [str(name) for name in names or range(len(ious))]
+    font = _font(12)
+    margin = _GAP * 2 + max(int(font.getlength(name)) for name in names)
+    # The number of a full bar stands to the right of it.
+    size = (margin + _BAR_LENGTH + 60, _BAR_HEIGHT * len(ious))
+    canvas = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(canvas)
+    if not np.isnan(ious).all():
+        mean = margin + round(_BAR_LENGTH * np.nanmean(ious) / 100)
+        draw.line((mean, 0, mean, size[1]), (220, 30, 30), 1)
+    ranks = -np.where(np.isnan(ious), -1, ious)
+    best_first = np.argsort(ranks, kind="stable")
+    for row, number in enumerate(best_first):
+        top = row * _BAR_HEIGHT
+        middle = top + _BAR_HEIGHT // 2
+        place = (margin - _GAP, middle)
+        draw.text(place, names[number], "black", font, anchor="rm")
+        end, text = margin, "absent"
+        if not np.isnan(ious[number]):
+            end += round(_BAR_LENGTH * ious[number] / 100)
+            text = f"{ious[number]:.1f}"
+            box = (margin, top + 2, end, top + _BAR_HEIGHT - 3)
+            draw.rectangle(box, tuple(_DARKEST.tolist()))
+        draw.text((end + _GAP, middle), text, "black", font, anchor="lm")
+    return np.asarray(canvas)
+
+
 def save(picture, path):
     """Write a picture as a PNG file, creating its folder.
 
@@ -192,3 +307,9 @@ def _as_uint8(picture):
     if picture.dtype == np.uint8:
         return picture
     return (255 * np.clip(picture, 0, 1)).round().astype("uint8")
+
+
+def _font(size):
+    from PIL import ImageFont
+
+    return ImageFont.load_default(size)
