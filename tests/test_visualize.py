@@ -66,7 +66,7 @@ def test_a_confusion_matrix_shows_shares_of_the_true_class(count):
         assert len(np.unique(corners[-1], axis=0)) == 1
         assert corners[-1].sum(-1).max() < 3 * 255
         # Names take the same room on both sides.
-        margin = picture.shape[0] - count * cell
+        margin = picture.shape[0] - count * cell - 1
         assert picture.shape[1] == picture.shape[0]
         assert margin > cell and (picture[:margin, :margin] == 255).all()
 
