@@ -9,6 +9,7 @@ from gss_keras.training.optimizer import (
     undecayed_in_release,
 )
 from gss_keras.training.rounds import DivergedError, Rounds
+from gss_keras.training.run import Run
 from gss_keras.training.settings import (
     Crop,
     Head,
@@ -27,6 +28,7 @@ __all__ = [
     "Head",
     "Machine",
     "Rounds",
+    "Run",
     "Schedule",
     "Settings",
     "WarmupPolynomialDecay",

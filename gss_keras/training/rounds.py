@@ -30,7 +30,8 @@ class Rounds(keras.callbacks.Callback):
         validate_every: Number of rounds between two validations.
         rows: Lines of the curve so far, a list of dicts.
         tensorboard: Folder for TensorBoard, or None.
-        is_chief: Whether this process writes files.
+        is_chief: Whether this process validates and writes files, while
+            others wait.
 
     Raises:
         DivergedError: After a round whose loss is not finite.
@@ -67,20 +68,21 @@ class Rounds(keras.callbacks.Callback):
         step = (epoch + 1) * self.updates
         row = {"step": step, **{k: float(v) for k, v in (logs or {}).items()}}
         self._check(row)
+        if not self.is_chief:
+            return
         if self.validate and (epoch + 1) % self.validate_every == 0:
             with _averaged(self.model):
                 row |= self.validate(step)
         self.rows.append(row)
-        if self.is_chief:
-            self._write_curve()
-            self._write_tensorboard(row)
-            progress = {
-                "step": step,
-                "round": epoch + 1,
-                "score": row.get("val_mIoU"),
-                "rows": self.rows,
-            }
-            self.checkpoints.save(self.model, progress)
+        self._write_curve()
+        self._write_tensorboard(row)
+        progress = {
+            "step": step,
+            "round": epoch + 1,
+            "score": row.get("val_mIoU"),
+            "rows": self.rows,
+        }
+        self.checkpoints.save(self.model, progress)
 
     def _check(self, row):
         if math.isfinite(row.get("loss", 0.0)):

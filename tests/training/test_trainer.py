@@ -1,0 +1,196 @@
+import csv
+import json
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import small_run
+from keras import ops
+from small_run import SCHEDULE, WATCH, Memory, batches, build, train
+
+from gss_keras import training
+
+
+def values(model):
+    return [ops.convert_to_numpy(v) for v in model.training_state()]
+
+
+def assert_equal(one, other):
+    assert len(one) == len(other)
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, small_run.__file__, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path):
+    generator = np.random.default_rng(0)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    done = run(whole)
+    assert done.returncode == 0, done.stderr
+    points = [
+        ("batch", generator.integers(2, 6)),
+        ("write", 1),
+        ("rename", 1),
+        ("batch", generator.integers(1, 4)),
+    ]
+    for point, count in points:
+        done = run(killed, point, count)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+    done = run(killed)
+    assert done.returncode == 0, done.stderr
+    one, other = (
+        list(np.load(folder / "final.npz").values())
+        for folder in (whole, killed)
+    )
+    assert_equal(one, other)
+    names = [path.name for path in (killed / "checkpoints").iterdir()]
+    assert not [name for name in names if name.startswith(".")]
+    curves = [(f / "curve.csv").read_text() for f in (whole, killed)]
+    assert curves[0] == curves[1]
+
+
+class StoppedError(Exception):
+    pass
+
+
+def interrupt(step):  # noqa: ARG001
+    raise StoppedError
+
+
+def test_random_state_is_part_of_a_checkpoint(tmp_path):
+    prior, _ = train(tmp_path)
+    record = tmp_path / "checkpoints" / "step_000000006" / "progress.json"
+    names = json.loads(record.read_text())["variables"]
+    assert any("seed" in name for name in names)
+    assert not any("discrete_vae" in name for name in names)
+    assert len(names) == len(prior.training_state()) + len(
+        prior.optimizer.variables
+    )
+
+
+def test_curve_and_checkpoints(tmp_path):
+    prior, rows = train(tmp_path)
+    assert [row["step"] for row in rows] == [2, 4, 6]
+    assert [row.get("val_mIoU") for row in rows] == [None, -4.0, None]
+    with open(tmp_path / "curve.csv") as file:
+        read = list(csv.DictReader(file))
+    assert [float(line["loss"]) for line in read] == [r["loss"] for r in rows]
+    kept = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+    assert kept == ["step_000000004", "step_000000006"]
+    assert int(prior.optimizer.iterations) == 6
+    # Done: the same call loads and does not train.
+    again, rows_again = train(tmp_path)
+    assert rows_again == rows
+    assert_equal(values(again), values(prior))
+
+
+def test_going_on_repeats_no_validation_and_no_random_numbers(tmp_path):
+    straight, _ = train(tmp_path / "straight")
+    with pytest.raises(StoppedError):
+        train(tmp_path / "stopped", validate=interrupt)
+    resumed, rows = train(tmp_path / "stopped")
+    assert_equal(values(resumed), values(straight))
+    assert [row["step"] for row in rows] == [2, 4, 6]
+
+
+def test_averaged_weights_are_validated_and_kept(tmp_path):
+    seen = {}
+
+    def validate(step):
+        seen[step] = values(prior)
+        return {"val_mIoU": 0.0}
+
+    prior = build()
+    prior, _ = train(tmp_path, prior, validate)
+    folder = tmp_path / "checkpoints" / "step_000000004"
+    record = json.loads((folder / "progress.json").read_text())
+    raw = np.load(folder / "state.npz")
+    state = [raw[str(i)] for i in range(len(record["variables"]))]
+    names = record["variables"]
+    index = next(i for i, n in enumerate(names) if "projection" in n)
+    average = next(
+        array
+        for name, array in zip(names, state, strict=True)
+        if "average" in name and array.shape == state[index].shape
+        and np.allclose(array, seen[4][index], atol=1e-6)
+    )  # fmt: skip
+    assert np.abs(average - state[index]).max() > 1e-4
+
+
+def test_the_best_checkpoint_is_kept_and_can_be_the_result(tmp_path):
+    scores = {1: 5.0, 2: 9.0, 3: 1.0, 4: 2.0, 5: 3.0, 6: 4.0}
+    watch = training.Watch(1, 1, recent=1, best=True)
+    prior = build()
+    states = {}
+
+    def validate(step):
+        states[step] = values(prior)
+        return {"val_mIoU": scores[step]}
+
+    training.train_stage(prior, batches, SCHEDULE, watch, tmp_path, validate)
+    kept = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+    assert kept == ["step_000000002", "step_000000006"]
+    for variable, array in zip(
+        prior.trainable_variables, states[2], strict=False
+    ):
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(variable), array, atol=1e-6
+        )
+
+
+def test_a_loss_that_is_no_number_ends_the_training(tmp_path):
+    prior = build()
+    prior.compute_loss = lambda **kwargs: (
+        ops.mean(kwargs["y_pred"]["features"]) * np.float32("nan")
+    )
+    with pytest.raises(training.DivergedError, match="clipnorm.*of step 0"):
+        train(tmp_path, prior)
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_a_full_disk_loses_no_checkpoint(tmp_path, monkeypatch):
+    with pytest.raises(StoppedError):
+        train(tmp_path, validate=interrupt)
+
+    def full(*args, **kwargs):  # noqa: ARG001
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez", full)
+        with pytest.raises(OSError, match="No space.*whole: step 2.*again"):
+            train(tmp_path)
+    kept = [path.name for path in (tmp_path / "checkpoints").iterdir()]
+    assert kept == ["step_000000002"]
+    train(tmp_path)
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    train(tmp_path)
+    other = build(training.Schedule(6, 1e-2, batch_size=4))
+    with pytest.raises(ValueError, match="another model or optimizer"):
+        train(tmp_path, other)
+
+
+def test_steps_must_end_with_a_checkpoint(tmp_path):
+    with pytest.raises(ValueError, match="`save_every` must divide"):
+        training.train_stage(
+            build(), batches, SCHEDULE, training.Watch(8, 4), tmp_path
+        )
+
+
+def test_settings_that_do_not_fit():
+    with pytest.raises(ValueError, match="`accumulate` must divide"):
+        training.Schedule(1, 1.0, batch_size=5, accumulate=2)
+    with pytest.raises(ValueError, match="`save_every` must divide"):
+        training.Watch(validate_every=5, save_every=2)
+    assert len(Memory()) == 7 and WATCH.save_every == 2
