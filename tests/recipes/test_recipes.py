@@ -11,7 +11,10 @@ from PIL import Image
 from tiny import tiny_posterior, tiny_prior
 
 import gss_keras
-from gss_keras.data import streets
+from gss_keras import data, metrics
+from gss_keras.data import miniature, streets
+from gss_keras.data.submission import Submission
+from gss_keras.views import Views
 
 RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
 
@@ -97,14 +100,90 @@ def test_evaluate_tells_whether_a_score_came_out(tmp_path):
         *("--preset", tmp_path / "preset"),
         *("--photos", tmp_path / "drawn" / "images"),
         *("--masks", tmp_path / "drawn" / "masks"),
+        *("--output", tmp_path / "out"),
     ]
     done = run("evaluate.py", *arguments, "--expect", expected)
     assert done.returncode == 0, done.stderr
     assert f"mIoU {expected:.2f}" in done.stdout
     assert f"{expected:.2f} came out" in done.stdout
+    found = json.loads((tmp_path / "out/folders/scores.json").read_text())
+    assert found["mIoU"] == pytest.approx(expected, abs=1e-3)
     done = run("evaluate.py", *arguments, "--expect", 77.76, "--fit", 90, 64)
     assert done.returncode == 1
     assert "77.76 did not come out" in done.stdout
+
+
+def save_segmenter(num_classes, folder):
+    segmenter = gss_keras.GenerativeSegmenter(
+        tiny_prior(tiny_posterior(num_classes=num_classes))
+    )
+    segmenter.save_to_preset(folder)
+    return segmenter
+
+
+def test_evaluate_on_a_data_set_of_the_catalog(tmp_path):
+    folder = miniature.write("cityscapes", tmp_path / "mini", size=(48, 96))
+    segmenter = save_segmenter(19, tmp_path / "preset")
+    done = run(
+        "evaluate.py",
+        *("--preset", tmp_path / "preset", "--output", tmp_path / "out"),
+        *("--dataset", "cityscapes", "--data-dir", folder),
+        *("--window", 40, 64, "--stride", 32, 48),
+        *("--scales", 0.5, 1.0, "--flip"),
+        *("--save-predictions", tmp_path / "predictions"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| traffic light |" in done.stdout
+    out = tmp_path / "out" / "cityscapes"
+    found = json.loads((out / "scores.json").read_text())
+    scores = gss_keras.SegmentationScores(19)
+    submission = Submission(tmp_path / "predictions/cityscapes", "cityscapes")
+    views = Views(scales=(0.5, 1.0), flip=True)
+    for record in data.load("cityscapes", folder, "val"):
+        written = submission.read(record["name"])
+        predicted = segmenter.predict(
+            record["photo"], views=views, window=(40, 64), stride=(32, 48)
+        )
+        assert np.mean(written == predicted) > 0.999
+        scores.update_state(record["mask"], written)
+    mean = float(scores.result()["mIoU"])
+    assert found["mIoU"] == pytest.approx(mean, abs=1e-3)
+    assert np.asarray(Image.open(out / "confusion.png")).std() > 10
+
+
+def test_evaluate_takes_the_harmonic_mean_of_mseg(tmp_path):
+    folder = miniature.write("mseg", tmp_path / "mini", size=(32, 48))
+    save_segmenter(194, tmp_path / "preset")
+    done = run(
+        "evaluate.py",
+        *("--preset", tmp_path / "preset", "--output", tmp_path / "out"),
+        *("--dataset", "mseg", "--data-dir", folder),
+        *("--limit", 1, "--fit", 64, 32),
+    )
+    assert done.returncode == 0, done.stderr
+    found = [
+        json.loads((tmp_path / f"out/mseg-{name}/scores.json").read_text())
+        for name in data.mseg.TEST_SETS
+    ]
+    mean = metrics.harmonic_mean([scores["mIoU"] for scores in found])
+    assert f"harmonic mean mIoU {mean:.2f}" in done.stdout
+    assert [len(scores["classes"]) for scores in found] == [
+        data.catalog.card(f"mseg-{name}").num_classes
+        for name in data.mseg.TEST_SETS
+    ]
+
+
+def test_evaluate_refuses_other_classes(tmp_path):
+    folder = miniature.write("camvid", tmp_path / "mini", size=(32, 48))
+    save_segmenter(19, tmp_path / "preset")
+    done = run(
+        "evaluate.py",
+        *("--preset", tmp_path / "preset", "--output", tmp_path / "out"),
+        *("--dataset", "camvid", "--data-dir", folder),
+    )
+    assert done.returncode == 1
+    assert "error: `source` must have the classes" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.any_backend
