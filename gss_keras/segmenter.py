@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from gss_keras import distribution
 from gss_keras.checks import check_pair, check_photos
 from gss_keras.layers.backend import argmax
 from gss_keras.metrics import SegmentationScores
@@ -13,6 +14,7 @@ from gss_keras.posterior import masked_cross_entropy
 from gss_keras.presets import PresetMixin
 from gss_keras.sliding_window import score_windows, window_and_stride
 from gss_keras.stage import Answer, Stage
+from gss_keras.views import Views
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
@@ -112,7 +114,7 @@ class GenerativeSegmenter(PresetMixin, Stage):
             ValueError: If an array is no photo, see `check_photos`.
         """
         kwargs |= {"batch_size": batch_size, "verbose": verbose}
-        if views is not None:
+        if views not in (None, Views()):
             masks = functools.partial(
                 self._masks_of_views, views, window=window, stride=stride
             )
@@ -187,11 +189,12 @@ class GenerativeSegmenter(PresetMixin, Stage):
     ):
         loss = keras.metrics.Mean("loss")
         self.scores.reset_state()
-        for photos, masks in _batches(x, y, batch_size):
-            logits = score(photos, verbose=verbose)
-            loss.update_state(
-                self.compute_loss(y=masks, y_pred=logits), len(photos)
-            )
+        with distribution.shared_evaluation(x, [loss, self.scores]):
+            for photos, masks in _batches(x, y, batch_size):
+                logits = score(photos, verbose=verbose)
+                loss.update_state(
+                    self.compute_loss(y=masks, y_pred=logits), len(photos)
+                )
         results = {"loss": loss.result(), **self.scores.result()}
         results = {name: float(value) for name, value in results.items()}
         return results if return_dict else list(results.values())

@@ -1,0 +1,20 @@
+"""Evaluate a segmenter on a data set as its benchmark does."""
+
+from gss_keras.evaluation.protocol import (
+    maps_for,
+    open_sources,
+    published_views,
+)
+from gss_keras.evaluation.report import as_json, table, write
+from gss_keras.evaluation.scoring import evaluate, scores_of
+
+__all__ = [
+    "as_json",
+    "evaluate",
+    "maps_for",
+    "open_sources",
+    "published_views",
+    "scores_of",
+    "table",
+    "write",
+]
