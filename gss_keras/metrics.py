@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from gss_keras.layers.backend import run_for_one_part
+
 # Two int32 counters a cell: the lower one hands over to the upper one
 # before it can overflow. Float32 would stop counting at 2 ** 24 pixels.
 _CARRY = 2**20
@@ -71,7 +73,10 @@ class SegmentationScores(keras.metrics.Metric):
         counts = ops.segment_sum(
             ops.ones_like(cell), cell, num_segments=classes**2 + 1
         )
-        low = self._low + counts[:-1]
+        run_for_one_part(self._add, counts[:-1])
+
+    def _add(self, counts):
+        low = self._low + counts
         self._high.assign(self._high + low // _CARRY)
         self._low.assign(low % _CARRY)
 

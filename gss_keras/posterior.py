@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from gss_keras.distribution import shared_mean
 from gss_keras.layers.backend import argmax, resize_bilinear
 from gss_keras.layers.gumbel_softmax import (
     HardGumbelSoftmax,
@@ -379,6 +380,8 @@ def masked_cross_entropy(masks, logits, num_classes):
 
 
 def masked_mean(values, counted):
-    """Average `values` where `counted` is 1; 0 where it never is."""
-    total = ops.maximum(ops.sum(counted), 1.0)
-    return ops.sum(values * counted) / total
+    """Average `values` where `counted` is 1; 0 where it never is.
+
+    While several devices train together, the average is over all of them.
+    """
+    return shared_mean(ops.sum(values * counted), ops.sum(counted))

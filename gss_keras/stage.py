@@ -4,8 +4,21 @@ import contextlib
 
 import keras
 
+from gss_keras import distribution
 
-class Stage(keras.Model):
+
+class _Predicting(keras.Model):
+    """A model that predicts any number of photos on any number of devices."""
+
+    def predict(self, x, batch_size=None, **kwargs):
+        filled, _, batch_size = distribution.fill_up(x, None, batch_size)
+        results = super().predict(filled, batch_size=batch_size, **kwargs)
+        if filled is x:
+            return results
+        return keras.tree.map_structure(lambda a: a[: len(x)], results)
+
+
+class Stage(_Predicting):
     """A Keras model that holds more than it trains.
 
     The posterior holds a tokenizer, the prior a posterior, the segmenter a
@@ -44,14 +57,44 @@ class Stage(keras.Model):
         changing = [v for v in self.variables if id(v) not in frozen]
         return _distinct([*learned, *changing])
 
-    def fit(self, x=None, y=None, **kwargs):
+    def fit(self, x=None, y=None, batch_size=None, **kwargs):
         self.check_data(x, y)
         self.build_optimizer()
-        return super().fit(x, y, **kwargs)
+        distribution.start_together(self)
+        x, y, batch_size = distribution.fill_up(x, y, batch_size)
+        held_out = kwargs.get("validation_data")
+        if isinstance(held_out, tuple) and len(held_out) == 2:
+            *held_out, size = distribution.fill_up(
+                *held_out, kwargs.get("validation_batch_size") or batch_size
+            )
+            kwargs |= {
+                "validation_data": tuple(held_out),
+                "validation_batch_size": size,
+            }
+        return super().fit(x, y, batch_size=batch_size, **kwargs)
 
-    def evaluate(self, x=None, y=None, **kwargs):
+    def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
         self.check_data(x, y)
-        return super().evaluate(x, y, **kwargs)
+        x, y, batch_size = distribution.fill_up(x, y, batch_size)
+        with distribution.shared_evaluation(x, self.metrics) as is_shared:
+            results = super().evaluate(x, y, batch_size=batch_size, **kwargs)
+        if not is_shared:
+            return results
+        pooled = {k: float(v) for k, v in self.get_metrics_result().items()}
+        if isinstance(results, dict):
+            return pooled
+        return self._flatten_metrics_in_order(pooled)
+
+    def _maybe_symbolic_build(self, *args, **kwargs):
+        """Skip what a stage needs not, since it is built from the start.
+
+        Keras would average the shares that TensorFlow's replicas get of the
+        first batch, and fails where they differ in size.
+        """
+
+    def _compute_loss(self, *args, **kwargs):
+        # Keras does this for its own losses only.
+        return distribution.split_loss(super()._compute_loss(*args, **kwargs))
 
     def get_config(self):
         parts = {
@@ -126,7 +169,7 @@ def _distinct(variables):
     return list({id(variable): variable for variable in variables}.values())
 
 
-class Answer(keras.Model):
+class Answer(_Predicting):
     """Give one answer of a model through Keras' `predict`."""
 
     def __init__(self, model, answer):

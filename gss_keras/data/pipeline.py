@@ -7,7 +7,7 @@ import weakref
 
 import keras
 
-from gss_keras.data.sources import stack
+from gss_keras.data.sources import IGNORE_LABEL, stack
 from gss_keras.layers.backend import keep_freed_memory
 
 
@@ -43,6 +43,7 @@ class Batches(keras.utils.PyDataset):
         drop_remainder,
         masks_only,
         steps,
+        shard,
     ):
         # Keras asks for batches ahead of time only with two threads or more.
         super().__init__(
@@ -51,6 +52,7 @@ class Batches(keras.utils.PyDataset):
         )
         self.source = source
         self.batch_size = batch_size
+        self.shard = shard
         self.epoch = 0
         self._pass = 0
         self._repeat = repeat
@@ -110,10 +112,11 @@ class Batches(keras.utils.PyDataset):
                 self._pass * size + min(position, size)
                 for position in (start, stop)
             )
+        share = _share(start, stop, self.shard)
         if self._num_processes:
-            batch = self._processes().submit(_work, start, stop).result()
+            batch = self._processes().submit(_work, *share).result()
         else:
-            batch = _read_batch(self._records, start, stop)
+            batch = _read_batch(self._records, *share)
         return batch[1:] if self._masks_only else batch
 
     def __iter__(self):
@@ -159,6 +162,7 @@ def batches(
     drop_remainder=False,
     masks_only=False,
     steps=None,
+    shard=None,
 ):
     """Batch the records of a source for `fit`, `evaluate` and `predict`.
 
@@ -187,6 +191,12 @@ def batches(
         steps: Number of batches that count as one pass where batches never
             end. Then setting `epoch` goes on at any step of a training, and
             `fit` needs no `steps_per_epoch`.
+        shard: What `gss_keras.distribution.shard()` returns. `(index, count)`
+            for one of `count` processes that read each batch together:
+            `batch_size` is that of all of them, and no photo is read twice.
+            `(None, count)` for batches that divide by `count` devices. Where
+            photos are missing for that, others of the batch are repeated with
+            every pixel ignored.
 
     Returns:
         A `Batches`, a `keras.utils.PyDataset` of pairs: photos, uint8
@@ -215,6 +225,8 @@ def batches(
                 "`steps` needs batches that never end, `repeat=True`. "
                 f"Received: steps={steps}, repeat={repeat}"
             )
+    if shard is not None:
+        _check_shard(*shard)
     if not len(source) or (drop_remainder and len(source) < batch_size):
         raise ValueError(
             "`source` must hold at least one batch. Received: "
@@ -237,6 +249,7 @@ def batches(
         drop_remainder=drop_remainder,
         masks_only=masks_only,
         steps=steps,
+        shard=shard,
     )
 
 
@@ -271,9 +284,25 @@ def _records(source, augmentation, seed, shuffle):
     return records.repeat()
 
 
-def _read_batch(records, start, stop):
-    """Stack the records from `start` up to `stop`."""
-    return stack([records[position] for position in range(start, stop)])
+def _share(start, stop, shard):
+    """Return which records a shard reads of a batch, and how many count."""
+    batch = list(range(start, stop))
+    if shard is None:
+        return batch, len(batch)
+    index, count = shard
+    if index is None:
+        missing = -len(batch) % count
+        return batch + (batch * missing)[:missing], len(batch)
+    first, end = (len(batch) * i // count for i in (index, index + 1))
+    # With fewer photos than processes some have none that counts.
+    return batch[first:end] or batch[:1], end - first
+
+
+def _read_batch(records, positions, counted):
+    """Stack records; ignore all pixels of those that do not count."""
+    photos, masks = stack([records[position] for position in positions])
+    masks[counted:] = IGNORE_LABEL
+    return photos, masks
 
 
 _worker_records = None
@@ -285,9 +314,9 @@ def _prepare_worker(*recipe):
     _worker_records = _records(*recipe)
 
 
-def _work(start, stop):
+def _work(positions, counted):
     """Make a batch in a worker process."""
-    return _read_batch(_worker_records, start, stop)
+    return _read_batch(_worker_records, positions, counted)
 
 
 def _check_count(argument, value, lowest):
@@ -297,4 +326,15 @@ def _check_count(argument, value, lowest):
         raise ValueError(
             f"`{argument}` must be an int of at least {lowest}. "
             f"Received: {argument}={value!r}"
+        )
+
+
+def _check_shard(index, count):
+    """Raise unless there are as many shards as the index needs."""
+    _check_count("shard[1]", count, 1)
+    if index is not None and index not in range(count):
+        raise ValueError(
+            "`shard` must be `(index, count)` with an index from 0 to below "
+            "`count`, or None for whole batches. "
+            f"Received: shard={(index, count)}"
         )
