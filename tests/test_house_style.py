@@ -33,6 +33,7 @@ FLOORS = [
     {"segmenter"},
     {"visualize"},
     {"evaluation"},
+    {"training"},
 ]
 
 
