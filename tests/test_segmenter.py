@@ -69,14 +69,15 @@ def test_a_segmenter_keeps_its_windows():
         gss_keras.GenerativeSegmenter(prior, window=(8, 8), stride=(9, 8))
 
 
-def test_one_plain_view_changes_nothing(segmenter):
-    photos = tiny_data()[0]
+@pytest.mark.parametrize("fit", [None, (48, 32)])
+def test_a_view_of_the_photos_size_changes_nothing(segmenter, fit):
+    photos, views = tiny_data()[0], Views(fit=fit)
     for arguments in ({}, {"window": (20, 32), "stride": (12, 16)}):
-        masks = segmenter.predict(photos, views=Views(), **arguments)
+        masks = segmenter.predict(photos, views=views, **arguments)
         assert masks.dtype == np.int32
         logits = segmenter.predict_logits(photos, **arguments)
         np.testing.assert_array_equal(masks, logits.argmax(-1))
-        one = segmenter.predict(photos[1], views=Views(), **arguments)
+        one = segmenter.predict(photos[1], views=views, **arguments)
         np.testing.assert_array_equal(one, masks[1])
 
 
