@@ -123,6 +123,8 @@ class Views:
                 total = np.zeros(shape, "float32")
             for rows, scores in _bands(logits, height, width):
                 total[rows] += ops.convert_to_numpy(ops.softmax(scores))
+            # Or they would be held while the next view is scored.
+            del logits, scores
         total /= len(self)
         return total
 
