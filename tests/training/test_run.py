@@ -37,7 +37,7 @@ def test_a_folder_with_other_settings_is_not_mixed(tmp_path):
     assert saved["tokenizer"] == "maskige"
     free = {"machine": training.Machine(workers=1), "stages": ("prior",)}
     training.Run(settings(tmp_path, **free), "camvid")
-    with pytest.raises(ValueError, match="other settings: seed, head"):
+    with pytest.raises(ValueError, match="other settings: head, seed differ"):
         training.Run(
             settings(
                 tmp_path, seed=1, head=training.Head(pixel_branch="shared")

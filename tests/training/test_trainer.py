@@ -140,19 +140,22 @@ def test_the_best_checkpoint_is_kept_and_can_be_the_result(tmp_path):
     training.train_stage(prior, batches, SCHEDULE, watch, tmp_path, validate)
     kept = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
     assert kept == ["step_000000002", "step_000000006"]
-    for variable, array in zip(
-        prior.trainable_variables, states[2], strict=False
-    ):
-        np.testing.assert_allclose(
-            ops.convert_to_numpy(variable), array, atol=1e-6
-        )
+    learned = {id(variable) for variable in prior.trainable_variables}
+    for variable, array in zip(prior.training_state(), states[2], strict=True):
+        if id(variable) in learned:
+            now = ops.convert_to_numpy(variable)
+            np.testing.assert_allclose(now, array, atol=1e-6)
 
 
 def test_a_loss_that_is_no_number_ends_the_training(tmp_path):
     prior = build()
-    prior.compute_loss = lambda **kwargs: (
-        ops.mean(kwargs["y_pred"]["features"]) * np.float32("nan")
-    )
+
+    true_loss = prior.compute_loss
+
+    def compute_loss(*args, **kwargs):
+        return true_loss(*args, **kwargs) * np.float32("nan")
+
+    prior.compute_loss = compute_loss
     with pytest.raises(training.DivergedError, match="clipnorm.*of step 0"):
         train(tmp_path, prior)
     assert not list((tmp_path / "checkpoints").iterdir())
