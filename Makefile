@@ -35,8 +35,9 @@ lint: .venv/dev
 
 .venv/dev: pyproject.toml constraints.txt | .venv/bin/python
 	.venv/bin/python -m pip install -q -c $(CONSTRAINTS) -e ".[dev]"
-	# An oracle of the tests; it asks for packages that the tests do not need.
-	.venv/bin/python -m pip install -q --no-deps DALL-E
+	# Oracles of the tests; they ask for packages that the tests do not need.
+	.venv/bin/python -m pip install -q --no-deps \
+		DALL-E cityscapesscripts pyquaternion
 	touch $@
 
 clean:

@@ -10,7 +10,16 @@ Reference:
     https://arxiv.org/abs/2303.11316
 """
 
-from gss_keras import backbones, data, palette_search, presets, visualize
+from gss_keras import (
+    backbones,
+    data,
+    distribution,
+    evaluation,
+    palette_search,
+    presets,
+    training,
+    visualize,
+)
 from gss_keras.maskige import palettes
 from gss_keras.metrics import SegmentationScores
 from gss_keras.posterior import LatentPosterior
@@ -28,8 +37,11 @@ __all__ = [
     "SegmentationScores",
     "backbones",
     "data",
+    "distribution",
+    "evaluation",
     "palette_search",
     "palettes",
     "presets",
+    "training",
     "visualize",
 ]

@@ -259,8 +259,7 @@ def wait_for_all():
 
     Only PyTorch has more than one.
     """
-    if keras.backend.backend() == "torch" and backend.part()[1] > 1:
-        ops.convert_to_numpy(backend.sum_over_parts(ops.zeros(1)))
+    ops.convert_to_numpy(backend.sum_over_parts(ops.zeros(1)))
 
 
 def fill_up(x, y=None, batch_size=None):

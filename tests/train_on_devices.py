@@ -1,7 +1,7 @@
-"""Train a tiny prior on some devices; the tests compare what comes out.
+"""Train tiny models on some devices; the tests compare what comes out.
 
-Started by `test_distribution.py`, with JSON on its command line: `devices`,
-`batch_size`, `count` of photos, `output` and what else `main` takes.
+`test_distribution.py` calls this for one device and starts it as a script for
+two, with the name of a function and its arguments in JSON.
 """
 
 import json
@@ -22,7 +22,7 @@ class Photos:
     def __init__(self, count):
         self.photos, self.masks = tiny.tiny_data(count, height=33, width=32)
         self.photos[:, 0, 0, 0] = np.arange(count)
-        # Photos that count differently many pixels tell the mean of means.
+        # A mean of means is wrong where photos count differently much.
         for index in range(count):
             self.masks[index, : index % 4 * 8] = 255
 
@@ -30,120 +30,144 @@ class Photos:
         return len(self.photos)
 
     def __getitem__(self, index):
-        return {
-            "photo": self.photos[index],
-            "mask": self.masks[index],
-            "name": str(index),
-        }
+        photo, mask = self.photos[index], self.masks[index]
+        return {"photo": photo, "mask": mask, "name": str(index)}
 
 
 class Noted(data.pipeline.Batches):
-    """Batches that note which photos were read and count."""
+    """Batches that note which photos were read and count, and in which pass."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.seen = []
+    seen = ()
 
     def __getitem__(self, index):
         photos, masks = super().__getitem__(index)
-        for photo, mask in zip(photos, masks, strict=True):
-            if (mask != 255).any():
-                self.seen.append((self.epoch, int(photo[0, 0, 0])))
+        counted = (masks != 255).any(axis=(1, 2))
+        numbers = photos[counted][:, 0, 0, 0].tolist()
+        self.seen = [*self.seen, *([self.epoch, number] for number in numbers)]
         return photos, masks
 
 
-def show_devices(count):
-    """Show as many CPUs as devices, where one process has all of them."""
-    if keras.backend.backend() == "tensorflow":
+def use_devices(devices, model_devices=None):
+    """Show so many CPUs where one process has them all, and use them."""
+    if keras.backend.backend() == "tensorflow" and devices > 1:
         import tensorflow as tf
 
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(
-            cpu, [tf.config.LogicalDeviceConfiguration()] * count
+            cpu, [tf.config.LogicalDeviceConfiguration()] * devices
         )
-
-
-def make_optimizer(name):
-    if name == "sgd":
-        return keras.optimizers.SGD(0.1)
-    schedule = keras.optimizers.schedules.PolynomialDecay(1e-2, 8)
-    optimizer = keras.optimizers.AdamW(
-        schedule, weight_decay=0.1, clipnorm=0.5, use_ema=True,
-        gradient_accumulation_steps=2,
-    )  # fmt: skip
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    if name == "scaled":
-        return keras.optimizers.LossScaleOptimizer(optimizer, 4.0)
-    return optimizer
-
-
-def main(
-    devices, batch_size, count, output, weights=None, optimizer="sgd", epochs=2,
-    model_devices=0,
-):  # fmt: skip
-    show_devices(max(devices, 1))
     if model_devices:
-        parts = distribution.model_parallel(model_devices)
-        assert parts == devices // model_devices
-    else:
-        assert distribution.data_parallel() == devices
-    index = int(os.environ.get("RANK", 0))
-    # Different ranks start from different weights, until `fit` begins.
-    keras.utils.set_random_seed(index)
-    prior = tiny.tiny_prior(dropout=0.0)
-    if weights and index == 0:
-        prior.load_weights(weights)
-    if weights is None:
-        prior.save_weights(output + ".start.weights.h5")
-    prior.compile(make_optimizer(optimizer))
+        return distribution.model_parallel(model_devices)
+    return distribution.data_parallel(devices)
 
-    source = Photos(count)
+
+def rank():
+    return int(os.environ.get("RANK", 0))
+
+
+def train_prior(
+    output, devices=1, count=8, weights=None, model_devices=None, epochs=2
+):
+    """Train a prior, evaluate it and write down all that was seen."""
+    use_devices(devices, model_devices)
+    # Without `fit`, the processes would have weights of their own.
+    keras.utils.set_random_seed(rank())
+    prior = tiny.tiny_prior(dropout=0.0)
+    if weights and rank() == 0:
+        prior.load_weights(weights)
+    elif not weights:
+        prior.save_weights(f"{output}.weights.h5")
+    prior.compile(keras.optimizers.SGD(0.1))
     train = data.batches(
-        source, batch_size, shuffle=True, shard=distribution.shard()
+        Photos(count), 4, shuffle=True, shard=distribution.shard()
     )
     train.__class__ = Noted
-    train.seen = []
     history = prior.fit(train, epochs=epochs, shuffle=False, verbose=0).history
-
-    variables = {
-        v.path: keras.ops.convert_to_numpy(v.value) for v in prior.weights
+    arrays = {
+        f"{index} {variable.path}": keras.ops.convert_to_numpy(variable.value)
+        for index, variable in enumerate(prior.weights)
     }
+    report = {
+        "history": history,
+        "seen": train.seen,
+        "is_chief": distribution.is_chief(),
+        "seed": keras.ops.convert_to_numpy(
+            prior.dropout.seed_generator.state.value
+        ).tolist(),
+        "cut": [
+            variable.path
+            for variable in prior.trainable_variables
+            if "model" in str(getattr(variable.value, "sharding", ""))
+        ],
+    }
+    report["scores"], arrays["masks"] = score(prior)
+    with open(f"{output}.{rank()}.json", "w") as file:
+        json.dump(report, file, default=float)
+    np.savez(f"{output}.{rank()}.npz", **arrays)
+
+
+def score(prior):
+    """Evaluate an odd number of photos in every way there is."""
     # Unlike what little was learned, this gives all kinds of masks.
     kernel = prior.vocabulary.kernel
     kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
     held_out = data.batches(Photos(5), 2, shard=distribution.shard())
-    scores = prior.evaluate(held_out, verbose=0, return_dict=True)
     segmenter = gss_keras.GenerativeSegmenter(prior)
     segmenter.compile()
-    windows = segmenter.evaluate(
-        held_out, verbose=0, return_dict=True, window=(32, 16)
-    )
-    confusion = segmenter.scores.confusion().tolist()
-    whole = segmenter.evaluate(held_out, verbose=0, return_dict=True)
-    arrays = segmenter.evaluate(
-        Photos(5).photos, Photos(5).masks, verbose=0, return_dict=True
-    )
-    masks = segmenter.predict(Photos(5).photos, batch_size=2)
-    np.savez(f"{output}.{index}.npz", masks=masks, **variables)
-    report = {
-        "loss": history["loss"],
-        "logs": history,
-        "seen": train.seen,
-        "scores": scores,
-        "windows": windows,
-        "confusion": confusion,
-        "whole": whole,
-        "arrays": arrays,
-        "is_chief": distribution.is_chief(),
-        "optimizer": keras.saving.serialize_keras_object(prior.optimizer),
-        "layouts": {
-            v.path: str(getattr(v.value, "sharding", ""))
-            for v in prior.trainable_variables
-        },
+    scores = {
+        "prior": prior.evaluate(held_out, verbose=0, return_dict=True),
+        "whole": segmenter.evaluate(held_out, verbose=0, return_dict=True),
+        "windows": segmenter.evaluate(
+            held_out, verbose=0, return_dict=True, window=(32, 16)
+        ),
     }
-    with open(f"{output}.{index}.json", "w") as file:
-        json.dump(report, file, default=float)
+    scores["confusion"] = segmenter.scores.confusion().tolist()
+    source = Photos(5)
+    # One of PyTorch's processes can do this while the others wait for it.
+    if distribution.is_chief():
+        scores["arrays"] = segmenter.evaluate(
+            source.photos, source.masks, verbose=0, return_dict=True
+        )
+    distribution.wait_for_all()
+    return scores, segmenter.predict(source.photos, batch_size=2)
+
+
+def train_perceptron(output, devices=1, optimizer="adamw"):
+    """Train in float64, where nothing but an error in the method is seen."""
+    use_devices(devices)
+    keras.config.set_floatx("float64")
+    keras.utils.set_random_seed(rank())
+    layers = [keras.layers.Dense(5, "tanh"), keras.layers.BatchNormalization()]
+    model = keras.Sequential([keras.Input((3,)), *layers])
+    for variable in model.trainable_variables:
+        start = np.random.default_rng(len(variable.path)).normal(
+            size=variable.shape
+        )
+        # Only the first process knows; the others take over what it has.
+        variable.assign(start if rank() == 0 else start * 0)
+    made = keras.optimizers.AdamW(
+        keras.optimizers.schedules.PolynomialDecay(0.1, 8),
+        weight_decay=0.1, clipnorm=0.05, use_ema=True, ema_momentum=0.5,
+        gradient_accumulation_steps=2,
+    )  # fmt: skip
+    made.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+    if optimizer == "scaled":
+        made = keras.optimizers.LossScaleOptimizer(made, 4.0)
+    model.compile(made, "mse")
+    made.build(model.trainable_variables)
+    distribution.start_together(model)
+    generator = np.random.default_rng(1)
+    x, y = generator.normal(size=(2, 8, 5))
+    share = slice(rank() * 8 // devices, (rank() + 1) * 8 // devices)
+    for _ in range(7):
+        model.train_on_batch(x[share, :3], y[share])
+    model.save(f"{output}.{rank()}.keras")
+    arrays = {
+        f"{index} {variable.path}": keras.ops.convert_to_numpy(variable.value)
+        for index, variable in enumerate([*model.weights, *made.variables])
+    }
+    np.savez(f"{output}.{rank()}.npz", **arrays)
 
 
 if __name__ == "__main__":
-    main(**json.loads(sys.argv[1]))
+    globals()[sys.argv[1]](**json.loads(sys.argv[2]))

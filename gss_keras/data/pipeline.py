@@ -29,6 +29,8 @@ class Batches(keras.utils.PyDataset):
     Attributes:
         epoch: Number of the pass that begins next. Set it to go on where an
             interrupted training stopped.
+        failure: The error that reading a batch ended with, or None.
+            TensorFlow wraps it into one of its own on the way out of `fit`.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Batches(keras.utils.PyDataset):
         self.batch_size = batch_size
         self.shard = shard
         self.epoch = 0
+        self.failure = None
         self._pass = 0
         self._repeat = repeat
         self._steps = steps
@@ -113,10 +116,14 @@ class Batches(keras.utils.PyDataset):
                 for position in (start, stop)
             )
         share = _share(start, stop, self.shard)
-        if self._num_processes:
-            batch = self._processes().submit(_work, *share).result()
-        else:
-            batch = _read_batch(self._records, *share)
+        try:
+            if self._num_processes:
+                batch = self._processes().submit(_work, *share).result()
+            else:
+                batch = _read_batch(self._records, *share)
+        except (ValueError, OSError) as error:
+            self.failure = error
+            raise
         return batch[1:] if self._masks_only else batch
 
     def __iter__(self):

@@ -194,13 +194,13 @@ def sum_over_parts(tensor):
     Returns:
         The sum, a tensor of that shape and type.
     """
+    if part()[1] == 1:
+        return tensor
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         return tf.distribute.get_replica_context().all_reduce("sum", tensor)
-    if keras.backend.backend() == "torch":
-        return _torch_sum()(tensor)
-    return tensor
+    return _torch_sum()(tensor)
 
 
 @functools.cache

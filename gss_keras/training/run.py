@@ -215,7 +215,10 @@ class Run:
         return GenerativeSegmenter(prior, window, stride, inverse)
 
     def _views(self):
-        return Views(fit=self.settings.crop.fit)
+        # A miniature in the published size would no longer be small.
+        if self.settings.debug:
+            return Views()
+        return evaluation.published_views(self.dataset)
 
     def _backbone(self):
         settings = self.settings

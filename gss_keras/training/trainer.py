@@ -1,5 +1,6 @@
 """Train one stage so that it can be stopped at any moment."""
 
+import contextlib
 import pathlib
 import sys
 
@@ -60,6 +61,7 @@ def train_stage(
     Raises:
         ValueError: If `watch.save_every` does not divide the schedule's
             steps.
+        ValueError: As reading photos and masks does.
         DivergedError: If the loss is not finite any more.
         OSError: If a file cannot be written.
     """
@@ -87,18 +89,31 @@ def train_stage(
         is_chief,
     )
     if progress["round"] < rounds:
-        model.fit(
-            keeper.batches,
-            epochs=rounds,
-            initial_epoch=progress["round"],
-            shuffle=False,  # the batches are
-            callbacks=[keeper],
-            verbose=(1 if sys.stdout.isatty() else 2) if is_chief else 0,
-        )
-        keeper.batches.close()
+        with _raising_what_reading_raised(keeper.batches):
+            model.fit(
+                keeper.batches,
+                epochs=rounds,
+                initial_epoch=progress["round"],
+                shuffle=False,  # the batches are
+                callbacks=[keeper],
+                verbose=(1 if sys.stdout.isatty() else 2) if is_chief else 0,
+            )
     if watch.best and keeper.validate:
         checkpoints.restore(model, best=True)
     if watch.best or progress["round"] == rounds:
         # `fit` puts averaged weights in place at its end, here it did not.
         model.optimizer.finalize_variable_values(model.trainable_variables)
     return keeper.rows
+
+
+@contextlib.contextmanager
+def _raising_what_reading_raised(batches):
+    """Let a broken file's own error out of `fit`, whatever wrapped it."""
+    try:
+        yield
+    except Exception:
+        if batches.failure is not None:
+            raise batches.failure from None
+        raise
+    finally:
+        batches.close()

@@ -10,7 +10,7 @@ import small_run
 from keras import ops
 from small_run import SCHEDULE, WATCH, Memory, batches, build, train
 
-from gss_keras import training
+from gss_keras import data, training
 
 
 def values(model):
@@ -175,6 +175,20 @@ def test_a_full_disk_loses_no_checkpoint(tmp_path, monkeypatch):
     kept = [path.name for path in (tmp_path / "checkpoints").iterdir()]
     assert kept == ["step_000000002"]
     train(tmp_path)
+
+
+def test_a_broken_file_ends_the_training_with_its_own_error(tmp_path):
+    class Broken(Memory):
+        def __getitem__(self, index):
+            if index == 3:
+                raise ValueError("photo.png is truncated")
+            return super().__getitem__(index)
+
+    def broken(steps):
+        return data.batches(Broken(), 2, repeat=True, steps=steps)
+
+    with pytest.raises(ValueError, match="^photo.png is truncated$"):
+        training.train_stage(build(), broken, SCHEDULE, WATCH, tmp_path)
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):

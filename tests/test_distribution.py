@@ -1,0 +1,271 @@
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import train_on_devices
+
+from gss_keras import data, distribution
+from gss_keras.data import batches
+
+BACKEND = keras.backend.backend()
+SCRIPT = pathlib.Path(train_on_devices.__file__)
+torch_only = pytest.mark.skipif(BACKEND != "torch", reason="of PyTorch")
+jax_only = pytest.mark.skipif(BACKEND != "jax", reason="of JAX")
+
+
+def on_two_devices(function, output, **settings):
+    """Run a function of the script on two devices, in processes of its own."""
+    settings = json.dumps({"output": str(output), "devices": 2, **settings})
+    command = [sys.executable]
+    if BACKEND == "torch":
+        command += ["-m", "torch.distributed.run", "--standalone"]
+        command += ["--nproc-per-node", "2"]
+    flags = "--xla_force_host_platform_device_count=2"
+    path = os.pathsep.join([str(SCRIPT.parent), str(SCRIPT.parents[1])])
+    done = subprocess.run(
+        [*command, str(SCRIPT), function, settings],
+        env={
+            **os.environ,
+            "KERAS_BACKEND": BACKEND,
+            "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}",
+            "PYTHONPATH": path,
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
+def reports(output):
+    paths = sorted(output.parent.glob(f"{output.name}.?.json"))
+    return [json.loads(path.read_text()) for path in paths]
+
+
+def arrays(output, index=0):
+    return dict(np.load(f"{output}.{index}.npz"))
+
+
+def assert_weights_equal(one, two, tolerance):
+    assert set(one) == set(two)
+    for name in one:
+        np.testing.assert_allclose(
+            two[name], one[name], atol=tolerance, rtol=tolerance, err_msg=name
+        )
+
+
+def train_on_one_and_two(tmp_path, count, **settings):
+    """Train from the same weights; return what each of both wrote down."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    train_on_devices.train_prior(str(one), count=count)
+    weights = f"{one}.weights.h5"
+    on_two_devices("train_prior", two, count=count, weights=weights, **settings)
+    processes = 2 if BACKEND == "torch" else 1
+    assert len(reports(two)) == processes
+    for index in range(1, processes):
+        assert_weights_equal(arrays(two), arrays(two, index), 0.0)
+    return one, two
+
+
+def assert_same_curve(one, two):
+    for report in reports(two):
+        for name in ("loss", "token_loss", "pixel_loss"):
+            np.testing.assert_allclose(
+                report["history"][name], reports(one)[0]["history"][name], 1e-5
+            )
+
+
+def assert_each_photo_seen_once(two, count):
+    seen = [tuple(photo) for report in reports(two) for photo in report["seen"]]
+    expected = [(epoch, i) for epoch in (1, 2) for i in range(count)]
+    assert sorted(seen) == expected
+
+
+def assert_same_scores(one, two):
+    """Compare what an odd number of photos gives, unless it is a loss."""
+    expected = reports(one)[0]["scores"]
+    for report in reports(two):
+        scores = report["scores"]
+        assert scores["confusion"] == expected["confusion"]
+        for way in set(scores) - {"confusion"}:
+            for name in ("mIoU", "mAcc", "pixel_accuracy"):
+                assert scores[way][name] == pytest.approx(
+                    expected[way][name], abs=1e-4
+                )
+    assert np.unique(arrays(one)["masks"]).size > 2
+    np.testing.assert_array_equal(arrays(two)["masks"], arrays(one)["masks"])
+
+
+def test_two_devices_train_and_evaluate_like_one(tmp_path):
+    one, two = train_on_one_and_two(tmp_path, count=8)
+    assert_same_curve(one, two)
+    # Reversing the photos of each batch on one device changes as much.
+    assert_weights_equal(arrays(one), arrays(two), 1e-4)
+    assert_each_photo_seen_once(two, count=8)
+    assert_same_scores(one, two)
+    chiefs = [report["is_chief"] for report in reports(two)]
+    assert chiefs == [True, False][: len(chiefs)]
+    seeds = [tuple(report["seed"]) for report in reports(two)]
+    assert len(set(seeds)) == len(seeds)
+
+
+@pytest.mark.slow
+def test_a_last_batch_that_does_not_divide(tmp_path):
+    one, two = train_on_one_and_two(tmp_path, count=7)
+    assert_each_photo_seen_once(two, count=7)
+    history = reports(two)[0]["history"]
+    assert np.isfinite(history["loss"]).all()
+    # On JAX, batch norm sees the photo that is repeated to fill the batch.
+    if BACKEND != "jax":
+        assert_weights_equal(arrays(one), arrays(two), 1e-4)
+        assert_same_scores(one, two)
+    if BACKEND == "tensorflow":
+        assert_same_curve(one, two)
+
+
+@jax_only
+@pytest.mark.slow
+def test_a_model_that_is_cut_trains_like_a_whole_one(tmp_path):
+    one, two = train_on_one_and_two(tmp_path, count=8, model_devices=2)
+    cut = reports(two)[0]["cut"]
+    kernels = ["attention/query_key_value", "attention/projection", "expand"]
+    kernels += ["reduce"]
+    blocks = [f"block_{i}/{name}/kernel" for i in (0, 1) for name in kernels]
+    assert cut == [
+        *blocks, "projection/convolution/kernel", "vocabulary/kernel",
+    ]  # fmt: skip
+    assert_same_curve(one, two)
+    assert_weights_equal(arrays(one), arrays(two), 1e-4)
+    assert_same_scores(one, two)
+
+
+@pytest.fixture
+def floatx():
+    """Put the type of numbers back that a test changes."""
+    before = keras.config.floatx()
+    yield
+    keras.config.set_floatx(before)
+
+
+@torch_only
+@pytest.mark.parametrize("optimizer", ["adamw", "scaled"])
+def test_optimizers_see_the_mean_gradient(tmp_path, optimizer, floatx):
+    one, two = tmp_path / "one", tmp_path / "two"
+    train_on_devices.train_perceptron(str(one), optimizer=optimizer)
+    on_two_devices("train_perceptron", two, optimizer=optimizer)
+    assert_weights_equal(arrays(two, 0), arrays(two, 1), 0.0)
+    assert_weights_equal(arrays(one), arrays(two), 1e-12)
+    loaded = [
+        keras.saving.load_model(f"{path}.0.keras").optimizer
+        for path in (one, two)
+    ]
+    assert type(loaded[0]) is type(loaded[1])
+    assert loaded[0].get_config() == loaded[1].get_config()
+    for alone, together in zip(*[o.variables for o in loaded], strict=True):
+        np.testing.assert_allclose(together, alone, atol=1e-12)
+
+
+@pytest.mark.any_backend
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@pytest.mark.parametrize("drop_remainder", [False, True])
+def test_shards_read_each_photo_once(count, drop_remainder):
+    source = train_on_devices.Photos(11)
+    options = {"shuffle": True, "seed": 3, "drop_remainder": drop_remainder}
+    whole = batches(source, 4, **options)
+    shards = [
+        batches(source, 4, **options, shard=(i, count)) for i in range(count)
+    ]
+    for _ in range(2):
+        for batch, *parts in zip(whole, *shards, strict=True):
+            counted = [
+                (photos[i], masks[i])
+                for photos, masks in parts
+                for i in range(len(photos))
+                if (masks[i] != 255).any()
+            ]
+            assert len(counted) == len(batch[0])
+            for (photo, mask), *expected in zip(counted, *batch, strict=True):
+                np.testing.assert_array_equal(photo, expected[0])
+                np.testing.assert_array_equal(mask, expected[1])
+            sizes = [len(photos) for photos, _ in parts]
+            assert min(sizes) > 0
+            assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.any_backend
+def test_batches_are_filled_with_ignored_photos():
+    source = train_on_devices.Photos(5)
+    filled = batches(source, 4, shard=(None, 3))
+    assert [len(photos) for photos, _ in filled] == [6, 3]
+    photos, masks = filled[1]
+    np.testing.assert_array_equal(photos, np.stack([source.photos[4]] * 3))
+    np.testing.assert_array_equal(masks[0], source.masks[4])
+    assert (masks[1:] == 255).all()
+
+
+@pytest.mark.any_backend
+def test_shards_with_workers():
+    source = train_on_devices.Photos(5)
+    alone = batches(source, 4, shard=(2, 3))
+    helped = batches(source, 4, shard=(2, 3), workers=1)
+    for (photos, masks), expected in zip(helped, alone, strict=True):
+        np.testing.assert_array_equal(photos, expected[0])
+        np.testing.assert_array_equal(masks, expected[1])
+    helped.close()
+
+
+@pytest.mark.any_backend
+@pytest.mark.parametrize("shard", [(2, 2), (-1, 2), (0, 0), (None, 0.5)])
+def test_shards_that_are_none(shard):
+    with pytest.raises(ValueError, match=r"`shard.*Received: shard"):
+        data.batches(train_on_devices.Photos(4), 2, shard=shard)
+
+
+def test_one_device_changes_nothing():
+    assert distribution.data_parallel() == distribution.data_parallel(1) == 1
+    assert distribution.is_chief() is True
+    assert distribution.shard() is None
+    distribution.wait_for_all()
+    optimizer = keras.optimizers.SGD()
+    assert distribution.average_gradients(optimizer) is optimizer
+    assert "apply" not in vars(optimizer)
+    photos = np.zeros((3, 4, 4, 3))
+    assert distribution.fill_up(photos, None, 2) == (photos, None, 2)
+    mean = distribution.shared_mean(keras.ops.ones(()) * 3, keras.ops.ones(()))
+    assert float(mean) == 3.0
+
+
+def test_devices_that_are_not_there():
+    message = {
+        "torch": "torchrun --nproc-per-node 7.*Received: num_devices=7",
+        "jax": "devices that jax shows, 1.*Received: num_devices=7",
+        "tensorflow": "tensorflow shows, 1.*Received: num_devices=7",
+    }
+    with pytest.raises(ValueError, match=message[BACKEND]):
+        distribution.data_parallel(7)
+    if BACKEND == "jax":
+        with pytest.raises(ValueError, match="Received: model_devices=3 of 1"):
+            distribution.model_parallel(3)
+    else:
+        with pytest.raises(ValueError, match=f"Received: backend={BACKEND}"):
+            distribution.model_parallel(2)
+
+
+@torch_only
+def test_gradients_are_sent_in_pieces(monkeypatch):
+    monkeypatch.setattr(distribution, "_PIECE", 10)
+    shapes = [(2, 3), (4,), (1,), (20,), (3,)]
+    grads = [keras.ops.ones(shape) for shape in shapes]
+    grads.insert(2, None)
+    grads.append(keras.ops.ones((2,), "float16"))
+    assert distribution._pieces(grads) == [[0, 1], [3], [4], [5], [6]]
+    means = distribution._mean_over_parts(grads)
+    assert means[2] is None
+    for mean, grad in zip(means, grads, strict=True):
+        if grad is not None:
+            assert mean.shape == grad.shape
+            assert mean.dtype == grad.dtype
