@@ -9,12 +9,12 @@ arrays without content (`jax.ShapeDtypeStruct`) are enough. What is counted:
   that reads it. Views, broadcasts and casts to more bits take none, and an
   elementwise operation may write over what it reads last. Arguments that are
   not read again are given up too, as Keras gives up (donates) the state of a
-  training step.
+  training step. Fused, no elementwise result takes memory: it is computed
+  again wherever it is read. Compilers lie between the two.
 * Time: an operation takes as long as its products at the peak of a GPU, or
   as its bytes at the bandwidth, whichever is longer. An elementwise result
   that is read once, by another elementwise operation or a reduction, is not
-  moved: compilers fuse it. Nothing else is waited for, so this is a bound
-  from below.
+  moved. Nothing else is waited for, so this is a bound from below.
 """
 
 import collections
@@ -29,11 +29,11 @@ VIEWS = set(
     " squeeze stop_gradient".split()
 )
 ELEMENTWISE = set(
-    "abs add add_any and bitcast_convert_type clamp convert_element_type div"
-    " eq erf erf_inv erfc exp expm1 floor ge gt integer_pow is_finite le log"
-    " log1p logistic lt max min mul ne neg not or pow rsqrt select_n"
-    " shift_right_arithmetic shift_right_logical sign sqrt square sub tanh"
-    " xor".split()
+    "abs add add_any and bitcast_convert_type ceil clamp convert_element_type"
+    " cos div eq erf erf_inv erfc exp exp2 expm1 floor ge gt integer_pow"
+    " is_finite le log log1p logistic lt max min mul ne neg not or pow rem"
+    " round rsqrt select_n shift_left shift_right_arithmetic"
+    " shift_right_logical sign sin sqrt square sub tan tanh xor".split()
 )
 REDUCTIONS = {"argmax", "reduce_max", "reduce_min", "reduce_sum"}
 CALLS = set(
@@ -182,17 +182,18 @@ def _convolution(equation):
     return 2 * terms * math.prod(equation.outvars[0].aval.shape)
 
 
-def stored(program, fuses=False):
+def stored(program, fused="nothing"):
     """Find out which arrays have to be in memory to have an array at hand.
 
     Args:
         program: A `Program`.
-        fuses: Whether an elementwise result that is read once, by another
-            elementwise operation or a reduction, is computed there.
+        fused: Which elementwise results are not stored but computed where
+            they are read: "nothing", "chains" (those read once, by another
+            elementwise operation or a reduction) or "everything".
 
     Returns:
         List of one set of numbers for each array: itself if it is stored,
-        else the arrays that it is computed from where it is read.
+        else the arrays that it is computed from.
     """
     readers = collections.defaultdict(list)
     for operation in reversed(program.operations):
@@ -205,12 +206,13 @@ def stored(program, fuses=False):
     results = set(program.results)
     for operation in program.operations:
         array = operation.outputs[0]
-        is_free = _is_view(program, operation) or (
-            fuses
-            and operation.name in ELEMENTWISE
+        is_fused = operation.name in ELEMENTWISE and (
+            fused == "everything"
+            or fused == "chains"
             and len(readers[array]) == 1
             and readers[array][0] in ELEMENTWISE | REDUCTIONS
         )
+        is_free = is_fused or _is_view(program, operation)
         if is_free and array not in results:
             held[array] = set().union(*(held[i] for i in operation.inputs))
     return held
@@ -245,9 +247,14 @@ class Memory:
         return self.peak - self.state
 
 
-def memory(program):
-    """Return the `Memory` of a program whose first result is the loss."""
-    held, sizes = stored(program), program.arrays
+def memory(program, fused="nothing"):
+    """Return the `Memory` of a program whose first result is the loss.
+
+    Args:
+        program: A `Program`.
+        fused: See `stored`.
+    """
+    held, sizes = stored(program, fused), program.arrays
     arguments = set(program.arguments)
     last, end = dict.fromkeys(arguments, -1), len(program.operations)
     for time, operation in enumerate(program.operations):
@@ -290,7 +297,7 @@ def seconds(program, peaks, bandwidth):
     Returns:
         Float, seconds.
     """
-    held, total = stored(program, fuses=True), 0.0
+    held, total = stored(program, "chains"), 0.0
     for operation in program.operations:
         if held[operation.outputs[0]] != {operation.outputs[0]}:
             continue

@@ -46,14 +46,16 @@ MODELS = [
     "gradients, GB", "token logits, GB", "TFLOP", "frozen part, TFLOP",
 ]  # fmt: skip
 NEEDS = [
-    "preset", "setup", "kept, GB", "passing, GB",
+    "preset", "setup", "kept for a photo",
     *(f"peak at {batch}" for batch in BATCHES),
     *(f"{size} GB" for size in MEMORIES),
 ]  # fmt: skip
 TIMES = ["preset", "setup", "batch per GPU"] + [
     f"{name} {unit}" for name in ("A100", "H100") for unit in ("ms", "hours")
 ]
-CHECKS = ["preset", "TFLOP", "XLA's", "beyond the state, GB", "XLA's, GB"]
+CHECKS = [
+    "preset", "TFLOP", "XLA's", "fused, GB", "as written, GB", "XLA's, GB",
+]  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -272,19 +274,28 @@ def _count(variable):
 
 def memory_row(costs, label):
     """Return a row of the memory of one GPU by the batch it takes."""
-    needs = {batch: memory(costs.program(batch)) for batch in BATCHES}
-    one = needs[1]
-    largest = [
-        max((b for b in BATCHES if needs[b].peak <= size * USABLE), default="-")
+    programs = {batch: costs.program(batch) for batch in BATCHES}
+    needs = [
+        {batch: memory(program, fused) for batch, program in programs.items()}
+        for fused in ("everything", "nothing")
+    ]
+    kept = [need[1].kept / GIGA for need in needs]
+    peaks = [[need[batch].peak / GIGA for need in needs] for batch in BATCHES]
+    fits = [
+        [
+            max(
+                (b for b in BATCHES if need[b].peak <= size * USABLE), default=0
+            )
+            for need in needs[::-1]
+        ]
         for size in MEMORIES
     ]
     return [
         costs.recipe.preset,
         label,
-        f"{one.kept / GIGA:.1f}",
-        f"{(one.beyond_state - one.kept) / GIGA:.1f}",
-        *(f"{needs[batch].peak / GIGA:.0f}" for batch in BATCHES),
-        *map(str, largest),
+        "{:.1f} - {:.1f}".format(*kept),
+        *("{:.0f} - {:.0f}".format(*peak) for peak in peaks),
+        *(" - ".join(map(str, dict.fromkeys(fit))) for fit in fits),
     ]
 
 
@@ -311,6 +322,7 @@ def check_row(costs):
         costs.recipe.preset,
         f"{sum(counted.products().values()) / TERA:.3f}",
         f"{lowered.cost_analysis()['flops'] / TERA:.3f}",
+        f"{memory(counted, 'everything').beyond_state / GIGA:.2f}",
         f"{memory(counted).beyond_state / GIGA:.2f}",
         f"{planned.temp_size_in_bytes / GIGA:.2f}",
     ]

@@ -343,11 +343,12 @@ def _mean_over_parts(grads):
     means = list(grads)
     for piece in _pieces(grads):
         flat = [ops.reshape(grads[i], (-1,)) for i in piece]
-        ends = np.cumsum([len(numbers) for numbers in flat])[:-1]
         mean = backend.sum_over_parts(ops.concatenate(flat)) / parts
-        split = ops.split(mean, ends.tolist())
-        for i, numbers in zip(piece, split, strict=True):
-            means[i] = ops.reshape(numbers, grads[i].shape)
+        start = 0
+        for i in piece:
+            end = start + math.prod(grads[i].shape)
+            means[i] = ops.reshape(mean[start:end], grads[i].shape)
+            start = end
     return means
 
 

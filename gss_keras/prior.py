@@ -9,8 +9,8 @@ from gss_keras.layers.backend import argmax, resize_bilinear
 from gss_keras.layers.fusion import LevelFusion, ProjectionBlock
 from gss_keras.layers.vocabulary import Vocabulary
 from gss_keras.layers.window_attention import swin_blocks
+from gss_keras.losses import masked_cross_entropy, masked_mean
 from gss_keras.metrics import SegmentationScores
-from gss_keras.posterior import masked_cross_entropy, masked_mean
 from gss_keras.presets import PresetMixin
 from gss_keras.stage import Stage
 

@@ -9,8 +9,8 @@ from keras import ops
 from gss_keras import distribution
 from gss_keras.checks import check_pair, check_photos
 from gss_keras.layers.backend import argmax
+from gss_keras.losses import masked_cross_entropy
 from gss_keras.metrics import SegmentationScores
-from gss_keras.posterior import masked_cross_entropy
 from gss_keras.presets import PresetMixin
 from gss_keras.sliding_window import score_windows, window_and_stride
 from gss_keras.stage import Answer, Stage

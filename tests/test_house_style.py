@@ -20,6 +20,7 @@ FLOORS = [
     {
         "distribution",
         "layers",
+        "losses",
         "metrics",
         "presets",
         "sliding_window",

@@ -1,0 +1,34 @@
+"""Averages over the pixels and tokens that are not ignored."""
+
+import keras
+from keras import ops
+
+from gss_keras.distribution import shared_mean
+
+
+def masked_cross_entropy(masks, logits, num_classes):
+    """Average the cross-entropy over the pixels that are not ignored.
+
+    Args:
+        masks: Int tensor of shape `(batch, height, width)`; ids outside
+            `[0, num_classes)` are ignored.
+        logits: Float tensor `(batch, height, width, num_classes)`.
+        num_classes: Number of classes K.
+
+    Returns:
+        Float32 scalar in nats, 0 where every pixel is ignored.
+    """
+    masks = ops.cast(masks, "int32")
+    is_known = (masks >= 0) & (masks < num_classes)
+    losses = keras.losses.sparse_categorical_crossentropy(
+        ops.where(is_known, masks, 0), logits, from_logits=True
+    )
+    return masked_mean(losses, ops.cast(is_known, "float32"))
+
+
+def masked_mean(values, counted):
+    """Average `values` where `counted` is 1; 0 where it never is.
+
+    While several devices train together, the average is over all of them.
+    """
+    return shared_mean(ops.sum(values * counted), ops.sum(counted))
