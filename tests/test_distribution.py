@@ -96,7 +96,7 @@ def assert_same_scores(one, two):
                 assert scores[way][name] == pytest.approx(
                     expected[way][name], abs=1e-4
                 )
-    assert np.unique(arrays(one)["masks"]).size > 2
+    assert np.unique(arrays(one)["masks"]).size > 1
     np.testing.assert_array_equal(arrays(two)["masks"], arrays(one)["masks"])
 
 
@@ -143,35 +143,26 @@ def test_a_model_that_is_cut_trains_like_a_whole_one(tmp_path):
     assert_same_scores(one, two)
 
 
-@pytest.fixture
-def floatx():
-    """Put the type of numbers back that a test changes."""
-    before = keras.config.floatx(), keras.config.dtype_policy()
-    yield
-    keras.config.set_floatx(before[0])
-    keras.config.set_dtype_policy(before[1])
-
-
 @torch_only
-@pytest.mark.usefixtures("floatx")
-@pytest.mark.parametrize("optimizer", ["adamw", "scaled"])
-def test_optimizers_see_the_mean_gradient(tmp_path, optimizer):
-    one, two = tmp_path / "one", tmp_path / "two"
-    train_on_devices.train_perceptron(str(one), optimizer=optimizer)
-    on_two_devices("train_perceptron", two, optimizer=optimizer)
-    assert_weights_equal(arrays(two, 0), arrays(two, 1), 0.0)
-    assert_weights_equal(arrays(one), arrays(two), 1e-12)
-    loaded = [
-        keras.saving.load_model(
-            f"{path}.0.keras",
-            custom_objects={"squared_error": train_on_devices.squared_error},
-        ).optimizer
-        for path in (one, two)
-    ]
-    assert type(loaded[0]) is type(loaded[1])
-    assert loaded[0].get_config() == loaded[1].get_config()
-    for alone, together in zip(*[o.variables for o in loaded], strict=True):
-        np.testing.assert_allclose(together, alone, atol=1e-12)
+def test_optimizers_see_the_mean_gradient(tmp_path):
+    train_on_devices.train_perceptrons(str(tmp_path / "one"))
+    on_two_devices("train_perceptrons", tmp_path / "two")
+    for name in ("adamw", "scaled"):
+        alone, first, second = (
+            keras.saving.load_model(tmp_path / f"{path}.keras")
+            for path in (f"one.{name}.0", f"two.{name}.0", f"two.{name}.1")
+        )
+        assert first.optimizer.get_config() == alone.optimizer.get_config()
+        for model, tolerance in ((alone, 1e-6), (second, 0.0)):
+            variables = [*model.weights, *model.optimizer.variables]
+            expected = [*first.weights, *first.optimizer.variables]
+            for variable, other in zip(variables, expected, strict=True):
+                np.testing.assert_allclose(
+                    keras.ops.convert_to_numpy(variable),
+                    keras.ops.convert_to_numpy(other),
+                    atol=tolerance,
+                    err_msg=f"{name} {variable.path}",
+                )
 
 
 @pytest.mark.any_backend

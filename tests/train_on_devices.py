@@ -133,45 +133,44 @@ def score(prior):
     return scores, segmenter.predict(source.photos, batch_size=2)
 
 
-def squared_error(y, y_pred):
-    # Keras' own means are computed in float32.
-    return keras.ops.sum(keras.ops.square(y - y_pred), axis=-1)
-
-
-def train_perceptron(output, devices=1, optimizer="adamw"):
-    """Train in float64, where rounding hides no error."""
+def train_perceptrons(output, devices=1):
+    """Train with optimizers that do all that Keras' optimizers can do."""
     use_devices(devices)
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
+    for name in ("adamw", "scaled"):
+        optimizer = keras.optimizers.AdamW(
+            keras.optimizers.schedules.PolynomialDecay(0.1, 8),
+            weight_decay=0.1, clipnorm=0.05, use_ema=True, ema_momentum=0.5,
+            gradient_accumulation_steps=2, name="adamw",
+        )  # fmt: skip
+        optimizer.exclude_from_weight_decay(var_names=["bias"])
+        if name == "scaled":
+            optimizer = keras.optimizers.LossScaleOptimizer(
+                optimizer, 4.0, name="scaled"
+            )
+        train_perceptron(optimizer, devices).save(
+            f"{output}.{name}.{rank()}.keras"
+        )
+
+
+def train_perceptron(optimizer, devices):
+    # Only the first process has the right weights to begin with.
     keras.utils.set_random_seed(rank())
-    layers = [keras.layers.Dense(5, "tanh"), keras.layers.Dense(5)]
-    model = keras.Sequential([keras.Input((3,)), *layers])
-    for index, variable in enumerate(model.trainable_variables):
-        start = np.random.default_rng(index).normal(size=variable.shape)
-        # Only the first process knows; the others take over what it has.
-        variable.assign(start if rank() == 0 else start * 0)
-    made = keras.optimizers.AdamW(
-        keras.optimizers.schedules.PolynomialDecay(0.1, 8),
-        weight_decay=0.1, clipnorm=0.05, use_ema=True, ema_momentum=0.5,
-        gradient_accumulation_steps=2,
-    )  # fmt: skip
-    made.exclude_from_weight_decay(var_names=["bias"])
-    if optimizer == "scaled":
-        made = keras.optimizers.LossScaleOptimizer(made, 4.0)
-    model.compile(made, squared_error)
-    made.build(model.trainable_variables)
+    model = keras.Sequential(
+        [
+            keras.Input((3,)),
+            keras.layers.Dense(5, "tanh", name="hidden"),
+            keras.layers.BatchNormalization(name="norm"),
+        ],
+        name="perceptron",
+    )
+    model.compile(optimizer, "mse")
+    optimizer.build(model.trainable_variables)
     distribution.start_together(model)
-    generator = np.random.default_rng(1)
-    x, y = generator.normal(size=(2, 8, 5))
+    x, y = np.random.default_rng(1).normal(size=(2, 8, 5))
     share = slice(rank() * 8 // devices, (rank() + 1) * 8 // devices)
     for _ in range(7):
         model.train_on_batch(x[share, :3], y[share])
-    model.save(f"{output}.{rank()}.keras")
-    arrays = {
-        str(index): keras.ops.convert_to_numpy(variable.value)
-        for index, variable in enumerate([*model.weights, *made.variables])
-    }
-    np.savez(f"{output}.{rank()}.npz", **arrays)
+    return model
 
 
 if __name__ == "__main__":
