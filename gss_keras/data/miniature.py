@@ -130,6 +130,11 @@ def write(name, folder, seed=0, size=(96, 192), counts=None):
         (partial / _ORIGIN).write_text(json.dumps(origin) + "\n")
         partial.chmod(0o755)
         os.replace(partial, folder)
+    except OSError:
+        # Another process of the same training was first.
+        if not folder.exists():
+            raise
+        _check_origin(folder, origin)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder

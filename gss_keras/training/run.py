@@ -50,7 +50,8 @@ class Run:
         self.dataset = dataset
         self.output = pathlib.Path(settings.output)
         self.output.mkdir(parents=True, exist_ok=True)
-        self._remember_settings()
+        if distribution.is_chief():
+            self._remember_settings()
         keras.utils.set_random_seed(settings.seed)
         self.data_dir = settings.data_dir
         if self.data_dir is None and settings.debug:
@@ -243,9 +244,7 @@ class Run:
         now = {name: now[name] for name in now if name not in _FREE}
         text = json.dumps(now, indent=1, default=str)
         if not path.exists():
-            if distribution.is_chief():
-                path.write_text(text)
-            return
+            path.write_text(text)
         then = json.loads(path.read_text())
         now = json.loads(text)
         changed = [name for name in now if now[name] != then.get(name)]

@@ -67,6 +67,7 @@ def interrupt(step):  # noqa: ARG001
     raise StoppedError
 
 
+@pytest.mark.any_backend
 def test_random_state_is_part_of_a_checkpoint(tmp_path):
     prior, _ = train(tmp_path)
     record = tmp_path / "checkpoints" / "step_000000006" / "progress.json"
@@ -78,6 +79,7 @@ def test_random_state_is_part_of_a_checkpoint(tmp_path):
     )
 
 
+@pytest.mark.any_backend
 def test_curve_and_checkpoints(tmp_path):
     prior, rows = train(tmp_path)
     assert [row["step"] for row in rows] == [2, 4, 6]
@@ -94,6 +96,16 @@ def test_curve_and_checkpoints(tmp_path):
     assert_equal(values(again), values(prior))
 
 
+@pytest.mark.any_backend
+def test_tensorboard(tmp_path):
+    pytest.importorskip("tensorboardX")
+    watch = training.Watch(6, 6, tensorboard=True)
+    training.train_stage(build(), batches, SCHEDULE, watch, tmp_path)
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    assert b"token_accuracy" in events.read_bytes()
+
+
+@pytest.mark.any_backend
 def test_going_on_repeats_no_validation_and_no_random_numbers(tmp_path):
     straight, _ = train(tmp_path / "straight")
     with pytest.raises(StoppedError):
@@ -127,6 +139,7 @@ def test_averaged_weights_are_validated_and_kept(tmp_path):
     assert np.abs(average - state[index]).max() > 1e-4
 
 
+@pytest.mark.any_backend
 def test_the_best_checkpoint_is_kept_and_can_be_the_result(tmp_path):
     scores = {1: 5.0, 2: 9.0, 3: 1.0, 4: 2.0, 5: 3.0, 6: 4.0}
     watch = training.Watch(1, 1, recent=1, best=True)
@@ -147,6 +160,7 @@ def test_the_best_checkpoint_is_kept_and_can_be_the_result(tmp_path):
             np.testing.assert_allclose(now, array, atol=1e-6)
 
 
+@pytest.mark.any_backend
 def test_a_loss_that_is_no_number_ends_the_training(tmp_path):
     prior = build()
 
@@ -161,6 +175,7 @@ def test_a_loss_that_is_no_number_ends_the_training(tmp_path):
     assert not list((tmp_path / "checkpoints").iterdir())
 
 
+@pytest.mark.any_backend
 def test_a_full_disk_loses_no_checkpoint(tmp_path, monkeypatch):
     with pytest.raises(StoppedError):
         train(tmp_path, validate=interrupt)
@@ -191,6 +206,7 @@ def test_a_broken_file_ends_the_training_with_its_own_error(tmp_path):
         training.train_stage(build(), broken, SCHEDULE, WATCH, tmp_path)
 
 
+@pytest.mark.any_backend
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     train(tmp_path)
     other = build(training.Schedule(6, 1e-2, batch_size=4))
@@ -198,6 +214,7 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
         train(tmp_path, other)
 
 
+@pytest.mark.any_backend
 def test_steps_must_end_with_a_checkpoint(tmp_path):
     with pytest.raises(ValueError, match="`save_every` must divide"):
         training.train_stage(
@@ -205,6 +222,7 @@ def test_steps_must_end_with_a_checkpoint(tmp_path):
         )
 
 
+@pytest.mark.any_backend
 def test_settings_that_do_not_fit():
     with pytest.raises(ValueError, match="`accumulate` must divide"):
         training.Schedule(1, 1.0, batch_size=5, accumulate=2)
