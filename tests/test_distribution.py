@@ -50,7 +50,7 @@ def arrays(output, index=0):
     return dict(np.load(f"{output}.{index}.npz"))
 
 
-def assert_weights_equal(one, two, tolerance):
+def assert_arrays_equal(one, two, tolerance):
     assert set(one) == set(two)
     for name in one:
         np.testing.assert_allclose(
@@ -58,16 +58,16 @@ def assert_weights_equal(one, two, tolerance):
         )
 
 
-def train_on_one_and_two(tmp_path, count, **settings):
-    """Train from the same weights; return what each of both wrote down."""
-    one, two = tmp_path / "one", tmp_path / "two"
-    train_on_devices.train_prior(str(one), count=count)
-    weights = f"{one}.weights.h5"
-    on_two_devices("train_prior", two, count=count, weights=weights, **settings)
-    processes = 2 if BACKEND == "torch" else 1
-    assert len(reports(two)) == processes
-    for index in range(1, processes):
-        assert_weights_equal(arrays(two), arrays(two, index), 0.0)
+def on_one_and_two(function, folder, model_devices=None, **settings):
+    """Begin with the same weights; return where each writes down what."""
+    one, two = folder / "one", folder / "two"
+    getattr(train_on_devices, function)(str(one), **settings)
+    if model_devices:
+        settings["model_devices"] = model_devices
+    on_two_devices(function, two, weights=f"{one}.weights.h5", **settings)
+    assert len(reports(two)) == (2 if BACKEND == "torch" else 1)
+    for index in range(1, len(reports(two))):
+        assert_arrays_equal(arrays(two), arrays(two, index), 0.0)
     return one, two
 
 
@@ -81,32 +81,18 @@ def assert_same_curve(one, two):
 
 def assert_each_photo_seen_once(two, count):
     seen = [tuple(photo) for report in reports(two) for photo in report["seen"]]
+    # Before its first pass, TensorFlow looks at the shapes of some batches.
+    seen = [photo for photo in seen if photo[0] > 0]
     expected = [(epoch, i) for epoch in (1, 2) for i in range(count)]
     assert sorted(seen) == expected
 
 
-def assert_same_scores(one, two):
-    """Compare what an odd number of photos gives, unless it is a loss."""
-    expected = reports(one)[0]["scores"]
-    for report in reports(two):
-        scores = report["scores"]
-        assert scores["confusion"] == expected["confusion"]
-        for way in set(scores) - {"confusion"}:
-            for name in ("mIoU", "mAcc", "pixel_accuracy"):
-                assert scores[way][name] == pytest.approx(
-                    expected[way][name], abs=1e-4
-                )
-    assert np.unique(arrays(one)["masks"]).size > 1
-    np.testing.assert_array_equal(arrays(two)["masks"], arrays(one)["masks"])
-
-
-def test_two_devices_train_and_evaluate_like_one(tmp_path):
-    one, two = train_on_one_and_two(tmp_path, count=8)
+def test_two_devices_train_like_one(tmp_path):
+    one, two = on_one_and_two("train_prior", tmp_path)
     assert_same_curve(one, two)
     # Reversing the photos of each batch on one device changes as much.
-    assert_weights_equal(arrays(one), arrays(two), 1e-4)
+    assert_arrays_equal(arrays(one), arrays(two), 1e-4)
     assert_each_photo_seen_once(two, count=8)
-    assert_same_scores(one, two)
     chiefs = [report["is_chief"] for report in reports(two)]
     assert chiefs == [True, False][: len(chiefs)]
     seeds = [tuple(report["seed"]) for report in reports(two)]
@@ -115,32 +101,43 @@ def test_two_devices_train_and_evaluate_like_one(tmp_path):
 
 @pytest.mark.slow
 def test_a_last_batch_that_does_not_divide(tmp_path):
-    one, two = train_on_one_and_two(tmp_path, count=7)
+    one, two = on_one_and_two("train_prior", tmp_path, count=7)
     assert_each_photo_seen_once(two, count=7)
-    history = reports(two)[0]["history"]
-    assert np.isfinite(history["loss"]).all()
     # On JAX, batch norm sees the photo that is repeated to fill the batch.
     if BACKEND != "jax":
-        assert_weights_equal(arrays(one), arrays(two), 1e-4)
-        assert_same_scores(one, two)
+        assert_arrays_equal(arrays(one), arrays(two), 1e-4)
+    # Each of PyTorch's processes weighs batches by its own share of them.
     if BACKEND == "tensorflow":
         assert_same_curve(one, two)
+    assert np.isfinite(reports(two)[0]["history"]["loss"]).all()
+
+
+@pytest.mark.slow
+def test_two_devices_evaluate_like_one(tmp_path):
+    one, two = on_one_and_two("score_prior", tmp_path)
+    np.testing.assert_array_equal(arrays(one)["masks"], arrays(two)["masks"])
+    assert np.unique(arrays(one)["masks"]).size > 1
+    expected = reports(one)[0]
+    for scores in reports(two):
+        assert scores.pop("confusion") == expected["confusion"]
+        for way in scores:
+            for name in ("mIoU", "mAcc", "pixel_accuracy"):
+                assert scores[way][name] == pytest.approx(
+                    expected[way][name], abs=1e-4
+                )
 
 
 @jax_only
 @pytest.mark.slow
 def test_a_model_that_is_cut_trains_like_a_whole_one(tmp_path):
-    one, two = train_on_one_and_two(tmp_path, count=8, model_devices=2)
-    cut = reports(two)[0]["cut"]
-    kernels = ["attention/query_key_value", "attention/projection", "expand"]
-    kernels += ["reduce"]
-    blocks = [f"block_{i}/{name}/kernel" for i in (0, 1) for name in kernels]
-    assert cut == [
-        *blocks, "projection/convolution/kernel", "vocabulary/kernel",
-    ]  # fmt: skip
+    one, two = on_one_and_two("train_prior", tmp_path, model_devices=2)
+    kernels = ["attention/query_key_value", "attention/projection"]
+    kernels += ["expand", "reduce"]
+    cut = [f"block_{i}/{name}/kernel" for i in (0, 1) for name in kernels]
+    cut += ["projection/convolution/kernel", "vocabulary/kernel"]
+    assert reports(two)[0]["cut"] == cut
     assert_same_curve(one, two)
-    assert_weights_equal(arrays(one), arrays(two), 1e-4)
-    assert_same_scores(one, two)
+    assert_arrays_equal(arrays(one), arrays(two), 1e-4)
 
 
 @torch_only

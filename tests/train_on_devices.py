@@ -68,7 +68,7 @@ def rank():
 def train_prior(
     output, devices=1, count=8, weights=None, model_devices=None, epochs=2
 ):
-    """Train a prior, evaluate it and write down all that was seen."""
+    """Train a prior and write down all that was seen."""
     use_devices(devices, model_devices)
     # Without `fit`, the processes would have weights of their own.
     keras.utils.set_random_seed(rank())
@@ -84,10 +84,6 @@ def train_prior(
     )
     train.__class__ = Noted
     history = prior.fit(train, epochs=epochs, shuffle=False, verbose=0).history
-    arrays = {
-        str(index): keras.ops.convert_to_numpy(variable.value)
-        for index, variable in enumerate(prior.weights)
-    }
     report = {
         "history": history,
         "seen": train.seen,
@@ -98,20 +94,34 @@ def train_prior(
         "cut": [
             variable.path
             for variable in prior.trainable_variables
-            if "model" in str(getattr(variable.value, "sharding", ""))
+            if model_devices and not variable.value.is_fully_replicated
         ],
     }
-    report["scores"], arrays["masks"] = score(prior)
+    arrays = {
+        str(index): keras.ops.convert_to_numpy(variable.value)
+        for index, variable in enumerate(prior.weights)
+    }
+    write(output, report, arrays)
+
+
+def write(output, report, arrays):
     with open(f"{output}.{rank()}.json", "w") as file:
         json.dump(report, file, default=float)
     np.savez(f"{output}.{rank()}.npz", **arrays)
 
 
-def score(prior):
+def score_prior(output, devices=1, weights=None):
     """Evaluate an odd number of photos in every way there is."""
-    # Unlike what little was learned, this gives all kinds of masks.
-    kernel = prior.vocabulary.kernel
-    kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
+    use_devices(devices)
+    prior = tiny.tiny_prior()
+    if weights:
+        prior.load_weights(weights)
+    else:
+        # Other than the initial one, this predicts all kinds of masks.
+        kernel = prior.vocabulary.kernel
+        kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
+        prior.save_weights(f"{output}.weights.h5")
+    prior.compile()
     held_out = data.batches(Photos(5), 2, shard=distribution.shard())
     segmenter = gss_keras.GenerativeSegmenter(prior)
     segmenter.compile()
@@ -130,7 +140,8 @@ def score(prior):
             source.photos, source.masks, verbose=0, return_dict=True
         )
     distribution.wait_for_all()
-    return scores, segmenter.predict(source.photos, batch_size=2)
+    masks = segmenter.predict(source.photos, batch_size=2)
+    write(output, scores, {"masks": masks})
 
 
 def train_perceptrons(output, devices=1):
