@@ -164,8 +164,13 @@ def test_published_models_say_where_their_weights_are(monkeypatch, tmp_path):
 
 
 def test_bundled_presets_load_by_name():
-    assert gss_keras.presets.bundled() == ["efficientnet_lite0", "maskige"]
+    names = ["camvid", "efficientnet_lite0", "maskige"]
+    assert gss_keras.presets.bundled() == names
     assert gss_keras.DiscreteVAE.from_preset("maskige").stride == 4
+    segmenter = gss_keras.GenerativeSegmenter.from_preset("camvid")
+    photo = np.random.default_rng(0).integers(0, 256, (37, 50, 3), "uint8")
+    mask = segmenter.predict(photo)
+    assert mask.shape == (37, 50) and mask.max() < 11
 
 
 def test_converted_presets_load_by_name(tmp_path, monkeypatch):
