@@ -3,6 +3,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ import train_on_devices
 
 from gss_keras import data, distribution
 from gss_keras.data import batches
+from gss_keras.distribution import gradients
 
 BACKEND = keras.backend.backend()
 SCRIPT = pathlib.Path(train_on_devices.__file__)
@@ -248,15 +250,25 @@ def test_devices_that_are_not_there():
             distribution.model_parallel(2)
 
 
+@pytest.mark.any_backend
+def test_tensorflow_does_not_accumulate_on_several_devices():
+    model = types.SimpleNamespace(
+        distribute_strategy=types.SimpleNamespace(num_replicas_in_sync=2),
+        optimizer=keras.optimizers.SGD(gradient_accumulation_steps=3),
+    )
+    with pytest.raises(ValueError, match="JAX or PyTorch.*_steps=3"):
+        distribution.start_together(model)
+
+
 @torch_only
 def test_gradients_are_sent_in_pieces(monkeypatch):
-    monkeypatch.setattr(distribution, "_PIECE", 10)
+    monkeypatch.setattr(gradients, "_PIECE", 10)
     shapes = [(2, 3), (4,), (1,), (20,), (3,)]
     grads = [keras.ops.ones(shape) for shape in shapes]
     grads.insert(2, None)
     grads.append(keras.ops.ones((2,), "float16"))
-    assert distribution._pieces(grads) == [[0, 1], [3], [4], [5], [6]]
-    means = distribution._mean_over_parts(grads)
+    assert gradients._pieces(grads) == [[0, 1], [3], [4], [5], [6]]
+    means = gradients._mean_over_parts(grads)
     assert means[2] is None
     for mean, grad in zip(means, grads, strict=True):
         if grad is not None:
