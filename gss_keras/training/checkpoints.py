@@ -147,6 +147,7 @@ def _state(model):
 
 
 def _as_array(variable):
-    array = ops.convert_to_numpy(variable.value)
+    # On several devices of TensorFlow, some variables are no arrays.
+    array = ops.convert_to_numpy(ops.convert_to_tensor(variable))
     # NumPy's files know no bfloat16.
     return array.astype("float32") if array.dtype.kind == "V" else array

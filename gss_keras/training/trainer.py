@@ -4,6 +4,7 @@ import contextlib
 import pathlib
 import sys
 
+from gss_keras import distribution
 from gss_keras.training.checkpoints import Checkpoints
 from gss_keras.training.optimizer import adamw
 from gss_keras.training.rounds import Rounds
@@ -98,6 +99,8 @@ def train_stage(
                 callbacks=[keeper],
                 verbose=(1 if sys.stdout.isatty() else 2) if is_chief else 0,
             )
+    # Until the one that writes files has saved the last checkpoint.
+    distribution.wait_for_all()
     if watch.best and keeper.validate:
         checkpoints.restore(model, best=True)
     if watch.best or progress["round"] == rounds:
