@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 from keras import ops
 
+from gss_keras.data.transforms import fit_scale
 from gss_keras.layers.backend import argmax, resize_bilinear
 
 # Scores of a photo are resized in bands of rows of at most so many numbers,
@@ -67,12 +68,7 @@ class Views:
 
     def sizes(self, height, width):
         """Return the height and width of a photo at each scale, as pairs."""
-        factor = 1.0
-        if self.fit is not None:
-            factor = min(
-                max(self.fit) / max(height, width),
-                min(self.fit) / min(height, width),
-            )
+        factor = fit_scale((height, width), self.fit) if self.fit else 1.0
         return [
             tuple(
                 max(1, int(side * factor * scale + 0.5))

@@ -24,11 +24,10 @@ FLOORS = [
         "metrics",
         "presets",
         "sliding_window",
-        "views",
         "stage",
         "whole_folder",
     },  # fmt: skip
-    {"maskige", "tokenizer", "backbones", "data", "checks"},
+    {"maskige", "tokenizer", "backbones", "data", "checks", "views"},
     {"posterior"},
     {"prior", "palette_search"},
     {"segmenter"},
