@@ -56,6 +56,7 @@ class Checkpoints:
         record = {
             "progress": progress,
             "variables": [variable.path for variable in variables],
+            "shapes": [list(variable.shape) for variable in variables],
         }
         path = self._path(progress["step"])
         try:
@@ -100,16 +101,15 @@ class Checkpoints:
             step = max(steps, key=lambda s: (self._score(s), s))
         path = self._path(step)
         record = json.loads((path / _RECORD).read_text())
-        variables = _state(model)
+        variables, shapes = _state(model), record["shapes"]
+        if shapes != [list(variable.shape) for variable in variables]:
+            raise ValueError(
+                f"{path} is a checkpoint of another model or optimizer: it "
+                f"has {len(shapes)} variables, this training "
+                f"{len(variables)}, or their shapes differ. Use the settings "
+                "it was made with, or another output folder."
+            )
         with np.load(path / _ARRAYS) as arrays:
-            shapes = [arrays[str(i)].shape for i in range(len(arrays.files))]
-            if shapes != [tuple(variable.shape) for variable in variables]:
-                raise ValueError(
-                    f"{path} is a checkpoint of another model or optimizer: "
-                    f"it has {len(shapes)} variables, this training "
-                    f"{len(variables)}, or their shapes differ. Use the "
-                    "settings it was made with, or another output folder."
-                )
             for index, variable in enumerate(variables):
                 variable.assign(arrays[str(index)])
         return record["progress"]

@@ -2,11 +2,14 @@
 
 import contextlib
 import csv
+import functools
 import math
 import os
 import pathlib
 
 import keras
+
+from gss_keras import distribution
 
 
 class DivergedError(ArithmeticError):
@@ -17,7 +20,8 @@ class Rounds(keras.callbacks.Callback):
     """Checks, validates, writes down and saves, in this order.
 
     A round is what lies between two checkpoints; to Keras it is an epoch, so
-    that everything here happens where a training can go on from.
+    that everything here happens where a training can go on from. Of several
+    processes the chief alone validates and writes files, while others wait.
 
     Args:
         batches: The `Batches` that are trained on. Each round is told its
@@ -30,8 +34,6 @@ class Rounds(keras.callbacks.Callback):
         validate_every: Number of rounds between two validations.
         rows: Lines of the curve so far, a list of dicts.
         tensorboard: Folder for TensorBoard, or None.
-        is_chief: Whether this process validates and writes files, while
-            others wait.
 
     Raises:
         DivergedError: After a round whose loss is not finite.
@@ -48,7 +50,6 @@ class Rounds(keras.callbacks.Callback):
         validate_every=1,
         rows=(),
         tensorboard=None,
-        is_chief=True,
     ):
         super().__init__()
         self.batches = batches
@@ -58,7 +59,6 @@ class Rounds(keras.callbacks.Callback):
         self.validate = validate
         self.validate_every = validate_every
         self.tensorboard = tensorboard
-        self.is_chief = is_chief
         self.rows = list(rows)
 
     def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
@@ -68,7 +68,7 @@ class Rounds(keras.callbacks.Callback):
         step = (epoch + 1) * self.updates
         row = {"step": step, **{k: float(v) for k, v in (logs or {}).items()}}
         self._check(row)
-        if not self.is_chief:
+        if not distribution.is_chief():
             return
         if self.validate and (epoch + 1) % self.validate_every == 0:
             with _averaged(self.model):
@@ -108,6 +108,12 @@ class Rounds(keras.callbacks.Callback):
     def _write_tensorboard(self, row):
         if self.tensorboard is None:
             return
+        for name, value in row.items():
+            self._writer.add_scalar(name, value, row["step"])
+        self._writer.flush()
+
+    @functools.cached_property
+    def _writer(self):
         try:
             from tensorboardX import SummaryWriter
         except ImportError as error:
@@ -115,9 +121,11 @@ class Rounds(keras.callbacks.Callback):
                 "`tensorboard` needs the package `tensorboardX`. Install it "
                 "with `pip install gss-keras[tensorboard]`."
             ) from error
-        with SummaryWriter(str(self.tensorboard)) as writer:
-            for name, value in row.items():
-                writer.add_scalar(name, value, row["step"])
+        return SummaryWriter(str(self.tensorboard))
+
+    def on_train_end(self, logs=None):  # noqa: ARG002
+        if "_writer" in self.__dict__:
+            self._writer.close()
 
 
 @contextlib.contextmanager

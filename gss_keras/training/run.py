@@ -208,7 +208,6 @@ class Run:
             self.settings.watch,
             folder,
             validate if val is not None else None,
-            distribution.is_chief(),
         )
 
     def _segmenter(self, prior, inverse=None):

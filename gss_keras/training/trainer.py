@@ -10,14 +10,12 @@ from gss_keras.training.optimizer import adamw
 from gss_keras.training.rounds import Rounds
 
 
-def compile_stage(model, schedule, wrap_optimizer=None):
+def compile_stage(model, schedule):
     """Compile a stage with the optimizer that a schedule asks for.
 
     Args:
         model: A `LatentPosterior`, `LatentPrior` or `GenerativeSegmenter`.
         schedule: A `Schedule`.
-        wrap_optimizer: Callable of the optimizer that returns the one to use,
-            for training on several devices.
     """
     options = {}
     if schedule.accumulate > 1:
@@ -33,12 +31,10 @@ def compile_stage(model, schedule, wrap_optimizer=None):
         schedule.weight_decay,
         **options,
     )
-    model.compile(wrap_optimizer(optimizer) if wrap_optimizer else optimizer)
+    model.compile(optimizer)
 
 
-def train_stage(
-    model, batches, schedule, watch, folder, validate=None, is_chief=True
-):
+def train_stage(model, batches, schedule, watch, folder, validate=None):
     """Train a compiled stage, or go on where an earlier call stopped.
 
     Everything that changes is kept in `folder`: a process that is killed, be
@@ -54,15 +50,13 @@ def train_stage(
         folder: Where checkpoints and `curve.csv` go.
         validate: Callable of the step that returns a dict of scores, among
             them `val_mIoU`, or None.
-        is_chief: Whether this process writes files.
 
     Returns:
         List of dicts, the lines of the curve.
 
     Raises:
         ValueError: If `watch.save_every` does not divide the schedule's
-            steps.
-        ValueError: As reading photos and masks does.
+            steps, or as reading photos and masks does.
         DivergedError: If the loss is not finite any more.
         OSError: If a file cannot be written.
     """
@@ -87,7 +81,6 @@ def train_stage(
         max(1, watch.validate_every // updates),
         progress["rows"],
         folder / "tensorboard" if watch.tensorboard else None,
-        is_chief,
     )
     if progress["round"] < rounds:
         with _raising_what_reading_raised(keeper.batches):
@@ -97,7 +90,7 @@ def train_stage(
                 initial_epoch=progress["round"],
                 shuffle=False,  # the batches are
                 callbacks=[keeper],
-                verbose=(1 if sys.stdout.isatty() else 2) if is_chief else 0,
+                verbose=_verbosity(),
             )
     # Until the one that writes files has saved the last checkpoint.
     distribution.wait_for_all()
@@ -107,6 +100,12 @@ def train_stage(
         # `fit` puts averaged weights in place at its end, here it did not.
         model.optimizer.finalize_variable_values(model.trainable_variables)
     return keeper.rows
+
+
+def _verbosity():
+    if not distribution.is_chief():
+        return 0
+    return 1 if sys.stdout.isatty() else 2
 
 
 @contextlib.contextmanager
