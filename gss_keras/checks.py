@@ -1,4 +1,4 @@
-"""Refuse photos that no model could answer, before a backend sees them."""
+"""Refuse photos and names that no model could answer to."""
 
 import numpy as np
 
@@ -61,3 +61,30 @@ def check_pair(photos, masks, num_classes):
             "`masks` must have the size of `photos`, one id for each pixel. "
             f"Received: photos.shape={photos.shape}, masks.shape={masks.shape}"
         )
+
+
+def check_classes(classes, num_classes):
+    """Check the names of classes and return them as a tuple.
+
+    Args:
+        classes: Sequence of strings, in the order of the ids.
+        num_classes: Number of classes K.
+
+    Returns:
+        A tuple of `num_classes` strings.
+
+    Raises:
+        ValueError: If they are not one string for each class.
+
+    Example:
+        >>> check_classes(["sky", "road"], 2)
+        ('sky', 'road')
+    """
+    names = () if isinstance(classes, str) else tuple(classes)
+    are_strings = all(isinstance(name, str) for name in names)
+    if not are_strings or len(names) != num_classes:
+        raise ValueError(
+            "`classes` must be one name for each class, here "
+            f"{num_classes} strings. Received: classes={classes!r}"
+        )
+    return names

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from gss_keras.checks import check_classes
 from gss_keras.layers.backend import argmax, resize_bilinear
 from gss_keras.layers.gumbel_softmax import (
     HardGumbelSoftmax,
@@ -71,6 +72,7 @@ class LatentPosterior(PresetMixin, Stage):
         token_noise: Factor of its Gumbel noise. 1 draws tokens as the
             tokenizer's softmax has them, which suits one trained so; the
             default takes the likeliest tokens, as inference does.
+        classes: Names of the classes in the order of their ids, or None.
         **kwargs: Passed to `keras.Model`.
 
     Call arguments:
@@ -82,7 +84,8 @@ class LatentPosterior(PresetMixin, Stage):
 
     Raises:
         ValueError: If `mask_scale` is no divisor of the tokenizer's stride,
-            `alignment` is unknown, or palette or inverse are malformed.
+            `alignment` is unknown, or palette, inverse or classes are
+            malformed.
 
     Reference:
         Chen et al., "Generative Semantic Segmentation", CVPR 2023,
@@ -104,6 +107,7 @@ class LatentPosterior(PresetMixin, Stage):
         is_palette_learned=False,
         temperature=1.0,
         token_noise=0.0,
+        classes=None,
         **kwargs,
     ):
         colors = palettes.as_palette(palette)
@@ -128,6 +132,8 @@ class LatentPosterior(PresetMixin, Stage):
             "temperature": temperature_as_config(temperature),
             "token_noise": token_noise,
         }
+        if classes is not None:
+            self.config["classes"] = check_classes(classes, len(colors))
         self.mapping = MaskigeMapping(
             colors, ignore_color, is_palette_learned, name="mapping"
         )
@@ -190,6 +196,12 @@ class LatentPosterior(PresetMixin, Stage):
     def palette(self):
         """Colors as they are now: float32 `(num_classes, 3)`, RGB 0-255."""
         return self.mapping.palette
+
+    @property
+    def classes(self):
+        """Names of the classes, a tuple of strings, or None if not known."""
+        names = self.config.get("classes")
+        return None if names is None else tuple(names)
 
     @property
     def token_stride(self):

@@ -15,6 +15,7 @@ import keras
 import gss_keras
 from gss_keras import presets
 from gss_keras.backbones import HRNetV2, ResNetV1c, SwinTransformer
+from gss_keras.data import catalog
 from gss_keras.maskige import WindowInverse, palettes
 
 _ROOT = pathlib.Path(__file__).parents[1]
@@ -194,6 +195,7 @@ def build(row):
         inverse=inverse,
         ignore_color=palettes.ignore_color(row.palette),
         alignment="stretch",
+        classes=catalog.card(row.palette).classes,
     )
     prior = gss_keras.LatentPrior(
         _BACKBONES[row.backbone](),

@@ -10,6 +10,7 @@ is as in the release.
 import numpy as np
 
 import gss_keras
+from gss_keras.data.catalog import card
 from gss_keras.maskige import WindowInverse, palettes
 from weights_conversion import backbones, dalle, heads, porting
 
@@ -150,6 +151,7 @@ def build_prior(tensors, settings, backbone, tokenizer=None):
         inverse=inverse,
         ignore_color=ignore_color,
         alignment="stretch",
+        classes=card(palette).classes if isinstance(palette, str) else None,
     )
     if sizes:
         porting.port_layers(

@@ -88,6 +88,7 @@ class Run:
             _palette(self.settings.palette, train.num_classes),
             DiscreteVAE.from_preset(self.settings.tokenizer),
             "conv" if self.settings.variant == "ft" else "nearest_color",
+            classes=train.classes,
         )
         if self.settings.variant == "ft":
             self._train("posterior", posterior, train, masks_only=True)
