@@ -1,0 +1,34 @@
+"""Drawn street scenes for visitors who have no photo at hand."""
+
+import functools
+import io
+
+# Scenes that the bundled segmenter, trained on real streets, copes with.
+SCENES = {"Street at noon": 48, "Street at sunset": 36}
+_SIZE = (360, 480)
+
+
+def titles():
+    """Return the titles of the scenes, a list of str."""
+    return list(SCENES)
+
+
+@functools.lru_cache
+def scene(index):
+    """Draw a scene.
+
+    Args:
+        index: Position in `titles()`.
+
+    Returns:
+        Bytes of a PNG file of 480 x 360 pixels.
+    """
+    from PIL import Image
+
+    from gss_keras.data.streets import Streets
+
+    number = list(SCENES.values())[index]
+    photo = Streets(count=number + 1, seed=1, size=_SIZE)[number]["photo"]
+    file = io.BytesIO()
+    Image.fromarray(photo).save(file, "PNG")
+    return file.getvalue()
