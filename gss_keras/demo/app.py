@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -95,7 +96,11 @@ class Page:
                 Route("/api/segment", self._segment, methods=["POST"]),
             ],
             middleware=[Middleware(Guard, hosts=hosts)],
-            exception_handlers={HTTPException: _refuse, Exception: _apologize},
+            exception_handlers={
+                HTTPException: _refuse,
+                ClientDisconnect: _gone,
+                Exception: _apologize,
+            },
             lifespan=self._live,
         )
 
@@ -201,7 +206,7 @@ class Page:
         while not (await asyncio.wait([future], timeout=_PATIENCE))[0]:
             if await request.is_disconnected():
                 future.cancel()
-                return Response(status_code=499)
+                return await _gone()
         try:
             return Response(future.result(), media_type="application/json")
         # What is wrong with the file, told by whoever read it.
@@ -304,6 +309,11 @@ async def _refuse(_, error):
     return JSONResponse(
         {"error": error.detail}, error.status_code, headers=error.headers
     )
+
+
+async def _gone(*_):
+    """Answer nobody, in the way of other servers' logs."""
+    return Response(status_code=499)
 
 
 async def _apologize(*_):

@@ -27,8 +27,8 @@ def shown_palettes(posterior, data_set=None):
         )
     ]
     if data_set and card(data_set).num_classes == count:
-        title = card(data_set).title.split(",")[0]
-        shown.append((f"{title}'s", "as usual", card(data_set).colors))
+        note = f"those that {data_set} is shown in"
+        shown.append(("Usual", note, card(data_set).colors))
     shown += [
         (
             "Maximal distance",
