@@ -1,5 +1,6 @@
 """Start the server of the page."""
 
+import contextlib
 import socket
 import webbrowser
 
@@ -26,11 +27,16 @@ def serve(
     Raises:
         ImportError: If the extra `demo` is not installed.
         ValueError: If the preset is absent, damaged or no generative
-            segmenter, `max_pixels` is not above 0, or the port is taken.
+            segmenter, `max_pixels` is not above 0, or the port does not exist
+            or is taken.
     """
     if max_pixels < 1:
         raise ValueError(
             f"`max_pixels` must be above 0. Received: max_pixels={max_pixels!r}"
+        )
+    if not 0 <= port <= 65535:
+        raise ValueError(
+            f"`port` must be from 0 to 65535. Received: port={port!r}"
         )
     try:
         import uvicorn
@@ -57,7 +63,9 @@ def serve(
               flush=True)  # fmt: skip
         if open_browser:
             webbrowser.open(address)
-        uvicorn.Server(config).run(sockets=[listener])
+        # Uvicorn passes Ctrl+C on when it has closed what was open.
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listener])
 
 
 def _segmenter_of(preset):
@@ -82,7 +90,7 @@ def _listen(host, port):
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise ValueError(
             "`host` must be an address of this computer and `port` one that "
             f"is free. Received: host={host!r}, port={port!r} ({error}). Give "

@@ -71,14 +71,18 @@ def read_upload(data, max_pixels):
             return _reduce(picture, max_pixels)
     except UploadError:
         raise
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        if isinstance(error, Image.DecompressionBombError):
-            raise _too_large("far too many pixels") from error
+    except UnidentifiedImageError as error:
         raise UploadError(
             "A photo must be a JPEG, PNG, WebP, TIFF, GIF or BMP file. "
             "Received: a file that is none of them. Save the photo as JPEG "
             "and try again."
         ) from error
+    # The warning, too, where warnings are errors.
+    except (
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+    ) as error:
+        raise _too_large("far too many pixels") from error
     # Readers fail in all kinds of ways on damaged files: OSError, SyntaxError
     # and struct.error are only the usual ones.
     except Exception as error:

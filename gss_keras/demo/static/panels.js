@@ -20,7 +20,6 @@ export function showLegend(result, model, palette, kept, { onPoint, onKeep }) {
   byId("legend").replaceChildren(...present.map(({ id, share }) => {
     const bar = make("span", { className: "bar" });
     bar.style.width = `${100 * share / present[0].share}%`;
-    bar.style.background = css(palette[id]);
     const button = make(
       "button",
       { type: "button", "aria-pressed": kept === id },

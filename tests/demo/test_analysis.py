@@ -1,0 +1,111 @@
+import keras
+import numpy as np
+import pytest
+from tiny import tiny_data, tiny_prior, tiny_tokenizer
+
+import gss_keras
+from gss_keras.demo.analysis import Analyzer, pad_photo, padded_side
+from gss_keras.export.answers import answer
+
+
+def tiny_segmenter(posterior=None, **kwargs):
+    return gss_keras.GenerativeSegmenter(tiny_prior(posterior, **kwargs))
+
+
+def photo_of(height, width):
+    return tiny_data(1, height, width + width % 2)[0][0][:, :width]
+
+
+@pytest.mark.parametrize("size", [(32, 64), (31, 45), (1, 1), (7, 90)])
+def test_masks_are_those_that_predict_gives(size):
+    segmenter = tiny_segmenter()
+    photo = photo_of(*size)
+    analysis = Analyzer(segmenter).analyze(photo)
+    height, width = size
+    assert analysis.mask.shape == size
+    assert analysis.maskige.shape == (height, width, 3)
+    assert analysis.tokens.shape == (-(-height // 4), -(-width // 4))
+    assert set(analysis.seconds) == {"prior", "decoder", "inverse"}
+    if keras.backend.backend() == "jax":
+        photo = pad_photo(photo)
+    mask = segmenter.predict(photo)[:height, :width]
+    np.testing.assert_array_equal(analysis.mask, mask)
+    maskige = segmenter.predict_maskiges(photo)[:height, :width]
+    np.testing.assert_allclose(analysis.maskige, 255 * maskige, atol=0.51)
+
+
+@pytest.mark.parametrize("pixel_branch", ["separate", "shared", None])
+def test_confidence_is_that_of_an_exported_model(pixel_branch):
+    segmenter = tiny_segmenter(pixel_branch=pixel_branch)
+    photo = photo_of(32, 64)  # needs no padding on any backend
+    analysis = Analyzer(segmenter).analyze(photo)
+    answers = answer(segmenter, keras.ops.convert_to_tensor(photo[None]))
+    np.testing.assert_array_equal(
+        analysis.tokens, keras.ops.convert_to_numpy(answers["tokens"])[0]
+    )
+    np.testing.assert_allclose(
+        analysis.confidence,
+        keras.ops.convert_to_numpy(answers["confidence"])[0],
+        atol=1e-5,
+    )
+
+
+def test_token_probabilities_are_those_of_the_softmax():
+    segmenter = tiny_segmenter()
+    photo = photo_of(32, 32)
+    analysis = Analyzer(segmenter).analyze(photo)
+    logits = segmenter.prior.token_logits(photo[None].astype("float32"))
+    shares = keras.ops.convert_to_numpy(keras.ops.softmax(logits))[0]
+    np.testing.assert_allclose(
+        analysis.token_probability, shares.max(axis=-1), rtol=1e-4
+    )
+
+
+def test_maskiges_drawn_up_are_shown_at_the_photos_size():
+    palette = gss_keras.palettes.maximal_distance(5)
+    posterior = gss_keras.LatentPosterior(palette, tiny_tokenizer(groups=4))
+    assert posterior.mask_scale == 2
+    segmenter = tiny_segmenter(posterior)
+    photo = photo_of(32, 64)
+    analysis = Analyzer(segmenter).analyze(photo)
+    assert analysis.maskige.shape == (32, 64, 3)
+    np.testing.assert_array_equal(analysis.mask, segmenter.predict(photo))
+
+
+def test_a_token_is_painted_as_the_decoder_paints_it():
+    segmenter = tiny_segmenter()
+    tokenizer = segmenter.posterior.tokenizer
+    alone, field = Analyzer(segmenter).paint_token(9)
+    decoded = tokenizer.decode(np.full((1, 1, 1), 9))
+    decoded = keras.ops.convert_to_numpy(decoded)[0]
+    np.testing.assert_allclose(alone, 255 * decoded, atol=0.51)
+    assert alone.shape == field.shape == (tokenizer.stride,) * 2 + (3,)
+
+
+@pytest.mark.any_backend
+def test_sides_are_padded_to_few_lengths_and_not_far():
+    lengths = {padded_side(side) for side in range(1, 4097)}
+    # Multiples of 32 to 128, then four to each of five doublings.
+    assert len(lengths) == 4 + 5 * 4
+    for side in range(1, 4097):
+        assert side <= padded_side(side) <= max(side + 31, 1.25 * side)
+        assert padded_side(padded_side(side)) == padded_side(side)
+
+
+def test_only_jax_pads_and_few_sizes_are_compiled():
+    photo = photo_of(33, 40)
+    is_jax = keras.backend.backend() == "jax"
+    assert pad_photo(photo).shape == ((64, 64, 3) if is_jax else photo.shape)
+    analyzer = Analyzer(tiny_segmenter())
+    compiled = [
+        analyzer.analyze(photo_of(*size)).has_compiled
+        for size in [(20, 20), (20, 20), (40, 50), (41, 49), (90, 20)]
+    ]
+    assert (
+        compiled
+        == {
+            "jax": [True, False, True, False, True],
+            "tensorflow": [True, False, True, False, False],
+            "torch": [False] * 5,
+        }[keras.backend.backend()]
+    )

@@ -1,0 +1,287 @@
+import base64
+import concurrent.futures
+import io
+import threading
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+from tiny import tiny_data, tiny_prior
+
+import gss_keras
+from gss_keras.demo.app import Page
+
+HOME = "http://127.0.0.1"
+pytestmark = pytest.mark.any_backend
+
+
+@pytest.fixture(scope="module")
+def segmenter():
+    return gss_keras.GenerativeSegmenter(tiny_prior())
+
+
+@pytest.fixture(scope="module")
+def client(segmenter):
+    # A client that gives the server's failures back as answers.
+    page = Page(segmenter, max_pixels=4000, max_bytes=100_000)
+    with TestClient(page.app, HOME, raise_server_exceptions=False) as client:
+        yield client
+
+
+def as_file(pixels, kind="PNG", **options):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind, **options)
+    return file.getvalue()
+
+
+def photo_of(height=30, width=44):
+    return tiny_data(1, height, width)[0][0]
+
+
+def unpack(text, shape, kind="uint8"):
+    content = zlib.decompress(base64.b64decode(text))
+    return np.frombuffer(content, kind).reshape(shape)
+
+
+def test_answers_what_the_segmenter_makes_of_a_photo(client, segmenter):
+    photo = photo_of()
+    answer = client.post("/api/segment", content=as_file(photo)).json()
+    mask = unpack(answer["mask"], (30, 44))
+    np.testing.assert_array_equal(mask, segmenter.predict(photo))
+    assert answer["size"] == answer["file_size"] == [44, 30]
+    columns, rows = answer["grid"]
+    assert (columns, rows) == (11, 8)
+    tokens = unpack(answer["tokens"], (rows, columns), "<u2")
+    assert tokens.max() < 32
+    assert unpack(answer["maskige"], (30, 44, 3)).max() > 0
+    assert unpack(answer["confidence"], (30, 44)).min() > 0
+    assert unpack(answer["token_probability"], (rows, columns)).min() > 0
+    shown = Image.open(io.BytesIO(base64.b64decode(answer["photo"])))
+    assert shown.size == (44, 30)
+    assert min(answer["seconds"].values()) >= 0
+
+
+def test_shrinks_what_is_segmented_and_not_what_is_shown(client):
+    answer = client.post(
+        "/api/segment?scale=0.5", content=as_file(photo_of())
+    ).json()
+    assert answer["size"] == [22, 15]
+    assert answer["full_size"] == answer["file_size"] == [44, 30]
+
+
+def test_reduces_large_photos_to_the_stated_limit(client):
+    large = np.zeros((600, 800, 3), "uint8")
+    answer = client.post("/api/segment", content=as_file(large)).json()
+    assert answer["size"] == [73, 54]
+    assert answer["file_size"] == [800, 600]
+    unpack(answer["mask"], (54, 73))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (2, 3)])
+def test_tiny_and_narrow_photos_get_masks(client, segmenter, size):
+    photo = photo_of(32, 300)[: size[0], : size[1]].repeat(300, axis=0)
+    photo = photo[: size[0]]
+    answer = client.post("/api/segment", content=as_file(photo)).json()
+    mask = unpack(answer["mask"], size)
+    np.testing.assert_array_equal(mask, segmenter.predict(photo))
+
+
+def test_kinds_of_one_photo_get_one_mask(client):
+    gray = photo_of()[..., 0]
+    rgb = np.stack([gray] * 3, axis=-1)
+    alpha = np.concatenate([rgb, 255 - gray[..., None]], axis=-1)
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    files = [
+        as_file(gray),
+        as_file(rgb),
+        as_file(alpha),
+        as_file(gray.astype("uint16") * 257),
+        as_file(np.ascontiguousarray(rgb[::-1, ::-1]), exif=exif),
+    ]
+    masks = {client.post("/api/segment", content=f).json()["mask"]
+             for f in files}  # fmt: skip
+    assert len(masks) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "message"),
+    [
+        (b"", 400, "empty"),
+        (b"no photo at all", 400, "JPEG, PNG"),
+        (as_file(photo_of())[:-100], 400, "cut short"),
+        (as_file(photo_of(), "JPEG")[:700], 400, "cut short"),
+        (bytes(100_001), 413, "at most 0.0954 MB"),
+    ],
+)
+def test_bad_files_get_one_clear_error(client, content, status, message):
+    answer = client.post("/api/segment", content=content)
+    assert answer.status_code == status
+    assert message in answer.json()["error"]
+    # And the next visitor is served.
+    good = client.post("/api/segment", content=as_file(photo_of(8, 8)))
+    assert good.status_code == 200
+
+
+def test_files_without_a_stated_length_are_measured_too(client):
+    chunks = (bytes(10_000) for _ in range(11))
+    answer = client.post("/api/segment", content=chunks)
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize("scale", ["0", "-1", "nan", "2", "half", "1e-9", ""])
+def test_bad_scales_are_refused(client, scale):
+    answer = client.post(f"/api/segment?scale={scale}", content=b"x")
+    assert answer.status_code == 400
+    assert "`scale`" in answer.json()["error"]
+
+
+def test_describes_the_model(client):
+    model = client.get("/api/model").json()
+    assert model["classes"] == [f"class {i}" for i in range(5)]
+    assert model["codebook_size"] == 32
+    own, *others = model["palettes"]
+    assert own["smallest_distance"] > 100
+    assert all(len(palette["colors"]) == 5 for palette in others)
+
+
+def test_paints_tokens(client):
+    answer = client.get("/api/tokens/31").json()
+    side = answer["side"]
+    assert unpack(answer["alone"], (side, side, 3)).max() > 0
+    assert client.get("/api/tokens/32").status_code == 404
+
+
+def test_draws_examples_that_can_be_segmented(client):
+    picture = client.get("/api/examples/0")
+    assert Image.open(io.BytesIO(picture.content)).size == (480, 360)
+    assert client.get("/api/examples/99").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/app.py",
+        "/../app.py",
+        "/%2e%2e/app.py",
+        "/..%2fapp.py",
+        "/static/page.js",
+        "//etc/passwd",
+        "/%2fetc%2fpasswd",
+        "/page.js%00.html",
+        "/api/examples/-1",
+        "/api/tokens/../../app.py",
+    ],
+)
+def test_no_address_reaches_the_file_system(client, address):
+    answer = client.get(address)
+    assert answer.status_code == 404
+    assert "error" in answer.json()
+
+
+def test_the_page_holds_no_foreign_address(client):
+    page = client.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    for name in ["style.css", "page.js", "png.js", "viewer.js", "icon.svg"]:
+        text = client.get(f"/{name}").text
+        text = text.replace("http://www.w3.org/2000/svg", "")
+        assert "http:" not in text
+        assert "https:" not in text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "evil.example"},
+        {"host": "127.0.0.1.evil.example"},
+        {"host": "["},
+        {"origin": "http://evil.example"},
+        {"origin": "http://127.0.0.1:1"},
+        {"origin": "null"},
+    ],
+)
+def test_other_sites_pages_are_refused(client, headers):
+    file = as_file(photo_of())
+    answer = client.post("/api/segment", content=file, headers=headers)
+    assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("host", ["localhost:80", "127.0.0.1", "[::1]:8000"])
+def test_its_own_names_are_answered(client, host):
+    headers = {"host": host, "origin": f"http://{host}"}
+    assert client.get("/", headers=headers).status_code == 200
+
+
+def test_failures_of_the_model_are_told_and_the_page_lives_on(
+    segmenter, monkeypatch
+):
+    page = Page(segmenter)
+    with TestClient(page.app, HOME, raise_server_exceptions=False) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(page._analyzer, "analyze", lambda _: 1 // 0)
+            answer = client.post("/api/segment", content=as_file(photo_of()))
+            assert answer.status_code == 500
+            assert "log" in answer.json()["error"]
+        answer = client.post("/api/segment", content=as_file(photo_of()))
+        assert answer.status_code == 200
+
+
+def test_more_than_may_wait_are_told_to_come_back(segmenter):
+    page = Page(segmenter, max_waiting=2)
+    gate = threading.Event()
+    with (
+        TestClient(page.app, HOME) as client,
+        concurrent.futures.ThreadPoolExecutor() as pool,
+    ):
+        page._turns.submit("gate", gate.wait, 30)
+        file = as_file(photo_of())
+        send = lambda: client.post("/api/segment", content=file)  # noqa: E731
+        waiting = [pool.submit(send) for _ in range(2)]
+        while page._waiting < 2:
+            threading.Event().wait(0.01)
+        refused = send()
+        gate.set()
+        assert refused.status_code == 503
+        assert "retry-after" in refused.headers
+        assert [w.result().status_code for w in waiting] == [200, 200]
+    assert page._waiting == page._held == 0
+
+
+def test_files_that_wait_are_bounded_together(segmenter):
+    page = Page(segmenter, max_held=5000)
+    with TestClient(page.app, HOME) as client:
+        answer = client.post("/api/segment", content=bytes(6000))
+        assert answer.status_code == 503
+        answer = client.post("/api/segment", content=as_file(photo_of(8, 8)))
+        assert answer.status_code == 200
+
+
+def test_many_visitors_at_once_each_get_their_own_mask(segmenter):
+    page = Page(segmenter)
+    photos = [photo_of(16 + 4 * i, 40) for i in range(8)]
+    files = [as_file(photo) for photo in photos]
+    masks = [segmenter.predict(photo) for photo in photos]
+
+    def visit(number):
+        answers = [
+            client.post(
+                "/api/segment",
+                content=files[number],
+                headers={"x-visitor": str(number)},
+            ).json()
+            for _ in range(5)
+        ]
+        return [
+            unpack(answer["mask"], masks[number].shape) for answer in answers
+        ]
+
+    with (
+        TestClient(page.app, HOME) as client,
+        concurrent.futures.ThreadPoolExecutor(8) as pool,
+    ):
+        for mask, answers in zip(masks, pool.map(visit, range(8)), strict=True):
+            for answer in answers:
+                np.testing.assert_array_equal(answer, mask)

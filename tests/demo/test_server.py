@@ -1,0 +1,73 @@
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+from tiny import tiny_prior
+
+import gss_keras
+from gss_keras.demo import serve
+
+pytestmark = pytest.mark.any_backend
+
+
+@pytest.fixture(scope="module")
+def preset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("preset") / "tiny"
+    gss_keras.GenerativeSegmenter(tiny_prior()).save_to_preset(folder)
+    return folder
+
+
+def test_serves_on_this_computer_alone_until_it_is_stopped(preset):
+    # The backbone of the preset is of the tests' own making.
+    start = (
+        "import tiny; from gss_keras.demo import serve; "
+        f"serve({str(preset)!r}, port=0)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", start],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as server:
+        try:
+            line = server.stdout.readline()
+            address = re.search(r"http://127\.0\.0\.1:\d+", line)[0]
+            with urllib.request.urlopen(address, timeout=60) as page:
+                assert b"Drop a photo" in page.read()
+        finally:
+            server.send_signal(signal.SIGINT)
+            assert server.wait(60) == 0
+
+
+def test_a_taken_port_is_named():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ValueError, match=f"port={port}"):
+            serve(port=port)
+
+
+@pytest.mark.parametrize("port", [-1, 70000])
+def test_ports_that_do_not_exist_are_named(port):
+    with pytest.raises(ValueError, match=f"port={port}"):
+        serve(port=port)
+
+
+def test_reduces_to_at_least_a_pixel():
+    with pytest.raises(ValueError, match="`max_pixels`"):
+        serve(max_pixels=0)
+
+
+def test_presets_without_tokens_are_refused():
+    with pytest.raises(ValueError, match="GenerativeSegmenter"):
+        serve("maskige", port=0)
+
+
+def test_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(ImportError, match=r"gss-keras\[demo\]"):
+        serve()
