@@ -266,3 +266,80 @@ def run_for_one_part(function, tensor):
             tf.distribute.get_strategy().run(run)
             return
     function(tensor)
+
+
+def loop_in_turn(count, step, total):
+    """Carry a tensor through a loop, one step after the other.
+
+    TensorFlow would otherwise begin up to ten steps at a time, which is ten
+    times the memory.
+
+    Args:
+        count: Number of steps; integer or scalar integer tensor.
+        step: Function from the step's index and the tensor to the next one,
+            of the same shape.
+        total: The first one.
+
+    Returns:
+        The last one.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        def body(index, total):
+            total = tf.ensure_shape(step(index, total), total.shape)
+            return index + 1, total
+
+        return tf.while_loop(
+            lambda index, _: index < count,
+            body,
+            (tf.constant(0), total),
+            parallel_iterations=1,
+        )[1]
+    for index in range(count):
+        total = step(index, total)
+    return total
+
+
+def refuse_unless(requirements, tensor):
+    """Let a TensorFlow graph end with an error where a tensor has a bad shape.
+
+    Servers feed a graph without asking what shapes it was made for. So the
+    shape is hidden from TensorFlow first, which would else decide from what
+    it was told that all is well, and remove the question.
+
+    Args:
+        requirements: Function from the tensor's shape, an int64 tensor of
+            any length, to pairs of a boolean tensor and of what to say where
+            it is false. Each is computed only where those before it are true.
+        tensor: Any tensor of known rank.
+
+    Returns:
+        The same tensor, which fails to be computed unless all is well.
+    """
+    import tensorflow as tf
+
+    hidden = tf.raw_ops.PlaceholderWithDefault(
+        input=tensor, shape=tf.TensorShape(None)
+    )
+    shape, passed = tf.shape(hidden, out_type=tf.int64), []
+    for condition, message in requirements(shape):
+        with tf.control_dependencies(passed):
+            data = [message, shape]
+            passed = [tf.debugging.Assert(condition, data, summarize=9)]
+    with tf.control_dependencies(passed):
+        return tf.ensure_shape(tf.identity(hidden), tensor.shape)
+
+
+def write_records(path, records):
+    """Write a file of TensorFlow's record format.
+
+    Args:
+        path: Path of the file.
+        records: Bytes strings, one a record.
+    """
+    import tensorflow as tf
+
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
+            writer.write(record)

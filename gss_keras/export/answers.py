@@ -1,0 +1,190 @@
+"""What an exported model says about photos: masks, and how sure it is."""
+
+import numpy as np
+from keras import ops
+
+from gss_keras.layers.backend import argmax, loop_in_turn, resize_bilinear
+from gss_keras.sliding_window import window_starts
+
+OUTPUTS = ("masks", "confidence", "tokens", "maskige")
+
+
+def answer(segmenter, photos, outputs=OUTPUTS, window=None, stride=None):
+    """Segment photos and say how sure of each pixel the model is.
+
+    The confidence of a pixel is the probability of the class that the mask
+    gives it. It is read off the branch that classifies pixels: all of a
+    `DiscriminativeSegmenter`, the pixel branch of a `GenerativeSegmenter`,
+    which was trained beside its tokens on the same masks. Where the prior has
+    no pixel branch, it is the probability of the token that painted the
+    pixel; as several tokens may paint the same, that is a cautious number.
+
+    Args:
+        segmenter: A `GenerativeSegmenter` or `DiscriminativeSegmenter`.
+        photos: Tensor of shape `(batch, height, width, 3)`, raw RGB 0-255,
+            whose sizes may be known only at run time.
+        outputs: Names of what to answer, of `OUTPUTS`.
+        window: Height and width in pixels of the windows to score photos in,
+            None for whole; see `gss_keras.sliding_window.score_windows`.
+        stride: Distance of the windows downwards and sideways.
+
+    Returns:
+        A dict of what was asked for: `masks`, int32 `(batch, height, width)`,
+        ids in `[0, num_classes)`; `confidence`, float32 of the same shape,
+        from 0 to 1; `tokens`, int32 `(batch, ceil(height / 4),
+        ceil(width / 4))`; `maskige`, float32 in [0, 1], of `mask_scale` times
+        the photos' size, rounded up to whole tokens, and 3 channels.
+
+    Example:
+        >>> import numpy as np, gss_keras
+        >>> segmenter = gss_keras.GenerativeSegmenter.from_preset("camvid")
+        >>> answers = answer(segmenter, np.zeros((1, 30, 40, 3), "uint8"))
+        >>> tuple(answers["tokens"].shape), tuple(answers["confidence"].shape)
+        ((1, 8, 10), (1, 30, 40))
+    """
+    classes = segmenter.num_classes
+    has_confidence = "confidence" in outputs
+
+    def score(crops):
+        answers = look(segmenter, crops, has_confidence)
+        if not has_confidence:
+            return answers["logits"]
+        parts = [answers["logits"], answers["certainty"]]
+        return ops.concatenate(parts, axis=-1)
+
+    if window is None:
+        answers = look(segmenter, photos, has_confidence)
+    else:
+        channels = classes
+        if has_confidence:
+            channels += 1 if _has_tokens_only(segmenter) else classes
+        scores = _score_windows(score, channels, photos, window, stride)
+        answers = {
+            "logits": scores[..., :classes],
+            "certainty": scores[..., classes:],
+        }
+    answers["masks"] = argmax(answers["logits"])
+    if has_confidence:
+        answers["confidence"] = _of_class(
+            answers["certainty"], answers["masks"]
+        )
+    return {name: answers[name] for name in outputs}
+
+
+def look(segmenter, photos, has_certainty=True):
+    """Put photos through a segmenter once and keep what comes out.
+
+    Args:
+        segmenter: A `GenerativeSegmenter` or `DiscriminativeSegmenter`.
+        photos: Tensor of shape `(batch, height, width, 3)`, raw RGB 0-255.
+        has_certainty: Whether the certainty is asked for.
+
+    Returns:
+        A dict of `logits`, float32 `(batch, height, width, num_classes)`,
+        the class logits that `predict` takes the best of; if asked for,
+        `certainty`, float32 `(batch, height, width, num_classes or 1)`,
+        probabilities of each class or of what was answered; and, of a
+        `GenerativeSegmenter`, `tokens` and `maskige` as `answer` has them.
+    """
+    size = ops.shape(photos)[1:3]
+    if not hasattr(segmenter, "prior"):
+        logits = ops.cast(segmenter(photos, training=False), "float32")
+        certainty = {"certainty": ops.softmax(logits)} if has_certainty else {}
+        return {"logits": logits, **certainty}
+
+    prior, posterior = segmenter.prior, segmenter.posterior
+    seen = prior(photos, training=False)
+    token_logits = prior.vocabulary(seen["features"])
+    tokens = argmax(token_logits)
+    maskige = posterior.tokenizer.decode(tokens)
+    answers = {
+        "logits": posterior.class_logits(
+            maskige, *size, inverse=segmenter.inverse
+        ),
+        "tokens": tokens,
+        "maskige": ops.cast(maskige, "float32"),
+    }
+    if has_certainty:
+        stride = posterior.token_stride
+        if "pixel_logits" in seen:
+            certainty = _class_probabilities(seen["pixel_logits"], stride)
+        else:
+            certainty = _token_probability(token_logits, stride)
+        answers["certainty"] = certainty[:, : size[0], : size[1]]
+    return answers
+
+
+def _has_tokens_only(segmenter):
+    prior = getattr(segmenter, "prior", None)
+    return prior is not None and prior.pixel_classifier is None
+
+
+def _class_probabilities(pixel_logits, stride):
+    probabilities = ops.softmax(ops.cast(pixel_logits, "float32"))
+    height, width = ops.shape(pixel_logits)[1:3]
+    return resize_bilinear(probabilities, stride * height, stride * width)
+
+
+def _token_probability(token_logits, stride):
+    probability = ops.max(ops.softmax(token_logits), axis=-1, keepdims=True)
+    probability = ops.repeat(probability, stride, axis=1)
+    return ops.repeat(probability, stride, axis=2)
+
+
+def _of_class(certainty, masks):
+    """Take each pixel's certainty of the class in its mask."""
+    if certainty.shape[-1] == 1:
+        return certainty[..., 0]
+    chosen = ops.take_along_axis(certainty, masks[..., None], axis=-1)
+    return chosen[..., 0]
+
+
+def _score_windows(score, channels, photos, window, stride):
+    """Do what `sliding_window.score_windows` does, inside of a graph."""
+    batch, height, width, _ = ops.shape(photos)
+    tops = _window_starts(height, window[0], stride[0])
+    lefts = _window_starts(width, window[1], stride[1])
+    columns = ops.shape(lefts)[0]
+
+    def add_window(index, total):
+        top, left = (
+            _entry(tops, index // columns),
+            _entry(lefts, index % columns),
+        )
+        # A slice ends where the photo does.
+        crops = photos[:, top : top + window[0], left : left + window[1]]
+        scores = score(crops)
+        high, wide = ops.shape(scores)[1:3]
+        below, right = height - top - high, width - left - wide
+        padding = [[0, 0], [top, below], [left, right], [0, 0]]
+        return total + ops.pad(scores, padding)
+
+    total = ops.zeros((batch, height, width, channels), "float32")
+    total = loop_in_turn(ops.shape(tops)[0] * columns, add_window, total)
+    counts = (
+        _times_covered(tops, height, window[0])[:, None]
+        * _times_covered(lefts, width, window[1])[None, :]
+    )
+    return total / counts[..., None]
+
+
+def _window_starts(size, window, stride):
+    """Do what `sliding_window.window_starts` does, inside of a graph."""
+    if isinstance(size, int):
+        return np.array(window_starts(size, window, stride), "int32")
+    last = ops.maximum(size - window, 0)
+    count = (last + stride - 1) // stride + 1
+    return ops.minimum(ops.arange(count) * stride, last)
+
+
+def _entry(starts, index):
+    if isinstance(index, int):
+        return int(starts[index])
+    return ops.convert_to_tensor(starts)[index]
+
+
+def _times_covered(starts, size, window):
+    positions = ops.arange(size, dtype="int32")[None, :]
+    starts = ops.convert_to_tensor(starts)[:, None]
+    is_covered = (positions >= starts) & (positions < starts + window)
+    return ops.sum(ops.cast(is_covered, "float32"), axis=0)
