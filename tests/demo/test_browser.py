@@ -197,7 +197,7 @@ def test_bad_files_are_explained_and_the_last_result_stays(
         ("notes.txt", b"no photo", "JPEG, PNG"),
         ("empty.png", b"", "empty"),
         ("cut.png", photo_path.read_bytes()[:-50], "cut short"),
-        ("large.png", bytes(3_000_000), "at most 1.9"),
+        ("large.png", bytes(3_000_000), "at most 1.91"),
     ]
     with visit(browser, address) as page:
         for opened in (False, True):

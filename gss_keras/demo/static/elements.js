@@ -37,3 +37,7 @@ export function seconds(value) {
 export function times(count) {
   return count === 1 ? "once" : `${count.toLocaleString("en")} times`;
 }
+
+export function megabytes(bytes) {
+  return `${Number((bytes / 2 ** 20).toPrecision(3))}\u00a0MB`;
+}

@@ -1,6 +1,6 @@
 // The page: what is shown, and what happens when a person acts.
 
-import { byId, make, percent, seconds } from "./elements.js";
+import { byId, make, megabytes, percent, seconds } from "./elements.js";
 import { confidenceColor, css, paint, tokenPlace } from "./paint.js";
 import { showLegend, showPalettes, showTimes } from "./panels.js";
 import { maskFile } from "./png.js";
@@ -37,9 +37,9 @@ async function open(file) {
   if (!file) return;
   const { max_bytes: most } = state.model;
   if (file.size > most) {
-    const size = (file.size / 2 ** 20).toFixed(1);
-    tell(`A file must have at most ${most / 2 ** 20} MB. Received: ` +
-      `${file.name}, ${size} MB. Save the photo as JPEG or make it smaller.`);
+    tell(`A file must have at most ${megabytes(most)}. Received: ` +
+      `${file.name}, ${megabytes(file.size)}. Save the photo as JPEG or ` +
+      "make it smaller.");
     return;
   }
   await run(file, 1);
@@ -59,6 +59,7 @@ async function run(file, scale) {
     }
     state.results.set(scale, result);
     showResult(result);
+    if (isNew) scrollTo({ top: 0 });
   } catch (error) {
     if (error.name === "AbortError") return;
     tell(error.message);
@@ -349,8 +350,8 @@ async function start() {
       `${(model.parameters / 1e6).toFixed(1)} M parameters \u00b7 ` +
       model.backend;
     byId("limits").textContent =
-      `JPEG, PNG, WebP, TIFF, GIF or BMP, up to ${model.max_bytes / 2 ** 20} ` +
-      `MB and ${model.max_file_pixels / 1e6} million pixels. Photos above ` +
+      `JPEG, PNG, WebP, TIFF, GIF or BMP, up to ` +
+      `${megabytes(model.max_bytes)} and ${model.max_file_pixels / 1e6} million pixels. Photos above ` +
       `${(model.max_pixels / 1e6).toFixed(1)} million are reduced first.`;
     showExamples(model.examples);
   } catch (error) {
