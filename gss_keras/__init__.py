@@ -20,6 +20,7 @@ from gss_keras import (
     training,
     visualize,
 )
+from gss_keras.discriminative import DiscriminativeSegmenter
 from gss_keras.maskige import palettes
 from gss_keras.metrics import SegmentationScores
 from gss_keras.posterior import LatentPosterior
@@ -31,6 +32,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "DiscreteVAE",
+    "DiscriminativeSegmenter",
     "GenerativeSegmenter",
     "LatentPosterior",
     "LatentPrior",

@@ -30,7 +30,7 @@ class Stage(_Predicting):
     A subclass names its part in `learned_layers()`, refuses malformed arrays
     in `check_data()`, and keeps its constructor's arguments for `get_config`:
     layers as attributes named in `parts`, all others in the dict `config`.
-    `frozen_part` names the one of them that stays as it is.
+    `frozen_part` names the one of them that stays as it is, if any.
     """
 
     parts = ()
@@ -51,8 +51,10 @@ class Stage(_Predicting):
             configuration alone: all but those of the frozen part, except what
             is learned of it, and those of metrics.
         """
-        frozen = {id(v) for v in getattr(self, self.frozen_part).variables}
-        frozen |= {id(v) for v in self.metrics_variables}
+        frozen = {id(v) for v in self.metrics_variables}
+        if self.frozen_part:
+            part = getattr(self, self.frozen_part)
+            frozen |= {id(v) for v in part.variables}
         learned = [v for part in self.learned_layers() for v in part.variables]
         changing = [v for v in self.variables if id(v) not in frozen]
         return _distinct([*learned, *changing])
@@ -178,5 +180,9 @@ class Answer(_Predicting):
         self.answer = answer
         self.built = True
 
-    def call(self, photos):
+    def call(self, photos, training=None):
+        # Not used, but Keras hands `training=False` on from here to all inner
+        # layers. Left open, its preprocessing layers, as KerasHub's heads
+        # have, turn whatever comes after them to training.
+        del training
         return self.answer(photos)

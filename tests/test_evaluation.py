@@ -34,12 +34,12 @@ class Copycat:
     """A segmenter that reads the classes off the photos' red channel."""
 
     def __init__(self, num_classes):
-        self.posterior = type("Classes", (), {"num_classes": num_classes})
+        self.num_classes = num_classes
 
     def predict_logits(self, photo, window=None, stride=None):
         del window, stride
         return np.eye(256, dtype="float32")[photo[..., 0]][
-            ..., : self.posterior.num_classes
+            ..., : self.num_classes
         ]
 
     def predict(self, photo, views=None, **where):

@@ -8,6 +8,7 @@ from gss_keras.data.catalog import load
 from gss_keras.data.cityscapes import Cityscapes
 from gss_keras.data.color_jitter import ColorJitter
 from gss_keras.data.pipeline import batches
+from gss_keras.data.resized import Resized
 from gss_keras.data.sources import Folders, PairedFiles, load_all
 from gss_keras.data.transforms import Augmentation, Padding
 
@@ -21,6 +22,7 @@ __all__ = [
     "Folders",
     "Padding",
     "PairedFiles",
+    "Resized",
     "SkipBadFiles",
     "batches",
     "catalog",

@@ -1,5 +1,6 @@
 """Evaluate a segmenter on a data set as its benchmark does."""
 
+from gss_keras.evaluation.boundaries import BoundaryScore
 from gss_keras.evaluation.protocol import (
     maps_for,
     open_sources,
@@ -9,6 +10,7 @@ from gss_keras.evaluation.report import as_json, table, write
 from gss_keras.evaluation.scoring import evaluate, scores_of
 
 __all__ = [
+    "BoundaryScore",
     "as_json",
     "evaluate",
     "maps_for",

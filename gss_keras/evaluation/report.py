@@ -80,12 +80,14 @@ def as_json(scores):
         scores: What `evaluate` returned.
 
     Returns:
-        A dict of the overall scores, the number of `"photos"` where it is
-        known, and `"classes"`, a list of dicts of each class's `"name"`,
-        `"IoU"`, `"accuracy"` and `"share"` of all labeled pixels, in percent.
+        A dict of the overall scores, `"boundary_F"` and the number of
+        `"photos"` where they are known, and `"classes"`, a list of dicts of
+        each class's `"name"`, `"IoU"`, `"accuracy"` and `"share"` of all
+        labeled pixels, in percent.
     """
     keys = ("name", "IoU", "accuracy", "share")
-    found = {key: scores[key] for key in (*_OVERALL, "photos") if key in scores}
+    overall = (*_OVERALL, "boundary_F", "photos")
+    found = {key: scores[key] for key in overall if key in scores}
     rows = _rows(scores)
     return found | {"classes": [dict(zip(keys, r, strict=True)) for r in rows]}
 

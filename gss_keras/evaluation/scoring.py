@@ -6,6 +6,7 @@ import sys
 import keras
 import numpy as np
 
+from gss_keras.evaluation.boundaries import BoundaryScore
 from gss_keras.metrics import (
     class_accuracy,
     class_iou,
@@ -24,6 +25,7 @@ def evaluate(
     stride=None,
     limit=None,
     on_prediction=None,
+    with_boundaries=False,
     verbose=0,
     **maps,
 ):
@@ -34,7 +36,7 @@ def evaluate(
     benchmarks do, and not photo by photo.
 
     Args:
-        segmenter: A `GenerativeSegmenter`.
+        segmenter: A `GenerativeSegmenter` or `DiscriminativeSegmenter`.
         source: A source such as `gss_keras.data.load` gives.
         views: A `gss_keras.views.Views`: the sizes in which photos are
             scored; by default as they are.
@@ -44,6 +46,8 @@ def evaluate(
             default all.
         on_prediction: Function that is called with each record of the source
             and its predicted mask, int32 `(height, width)`.
+        with_boundaries: Whether the outlines are scored too, see
+            `BoundaryScore`; takes some tens of milliseconds a photo.
         verbose: 1 shows a progress bar.
         **maps: How predicted classes become those of the source, where they
             are not the same: `map_mask`, a function from and to int masks, or
@@ -55,7 +59,8 @@ def evaluate(
         `"class_accuracy"`, float64 arrays `(num_classes,)` in percent, NaN
         where a class does not occur, see `gss_keras.metrics`; `"confusion"`,
         int64 array `(num_classes, num_classes + 1)`, rows true and columns
-        predicted classes, the last one none of them.
+        predicted classes, the last one none of them; `"boundary_F"`, a float
+        in percent, where asked for.
 
     Raises:
         ValueError: If the source has another number of classes than the
@@ -67,6 +72,7 @@ def evaluate(
     predict = _predictor(segmenter, views, window, stride, **maps)
     count = source.num_classes
     confusion = np.zeros((count, count + 1), "int64")
+    outlines = BoundaryScore(count) if with_boundaries else None
     indices = np.arange(len(source))
     if limit is not None and limit < len(source):
         indices = np.linspace(0, len(source) - 1, limit).round().astype(int)
@@ -79,10 +85,13 @@ def evaluate(
         record = source[index]
         mask = predict(record["photo"])
         confusion += confusion_matrix(record["mask"], mask, count)
+        if outlines is not None:
+            outlines.add(record["mask"], mask)
         if on_prediction is not None:
             on_prediction(record, mask)
         progress.add(1)
-    return scores_of(confusion, source.classes) | {"photos": len(indices)}
+    scores = scores_of(confusion, source.classes) | {"photos": len(indices)}
+    return scores | ({"boundary_F": outlines.result()} if outlines else {})
 
 
 def scores_of(confusion, classes):
@@ -108,7 +117,7 @@ def scores_of(confusion, classes):
 
 
 def _check_classes(segmenter, source):
-    known = segmenter.posterior.num_classes
+    known = segmenter.num_classes
     if known != source.num_classes:
         raise ValueError(
             "`source` must have the classes of the segmenter. Train or "

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gss_keras.data import CamVid, Folders, load_all
+from gss_keras.data import CamVid, Folders, Resized, load_all, streets
 
 pytestmark = pytest.mark.any_backend
 
@@ -167,3 +167,22 @@ def test_camvid_reads_the_segnet_layout(tmp_path):
         CamVid(tmp_path, "train")
     with pytest.raises(ValueError, match="`split` of .*split='all'"):
         CamVid(tmp_path, "all")
+
+
+def test_resized_records_show_the_same_scene(tmp_path):
+    source = streets.draw(tmp_path / "streets", 2, size=(64, 96), seed=0)
+    half = Resized(source, (48, 32))
+    assert len(half) == len(source) and half.classes == source.classes
+    for record, small in zip(source, half, strict=False):
+        assert small["name"] == record["name"]
+        assert small["photo"].shape == (32, 48, 3)
+        assert small["photo"].dtype == np.uint8
+        assert small["mask"].dtype == np.int32
+        means = record["photo"].reshape(32, 2, 48, 2, 3).mean((1, 3))
+        assert np.abs(small["photo"] - means).mean() < 8
+        # Each class is one of the four pixels it stands for.
+        four = record["mask"].reshape(32, 2, 48, 2).transpose(0, 2, 1, 3)
+        assert (small["mask"][..., None, None] == four).any((2, 3)).all()
+    whole = Resized(source, (96, 64))[1]
+    np.testing.assert_array_equal(whole["photo"], source[1]["photo"])
+    np.testing.assert_array_equal(whole["mask"], source[1]["mask"])

@@ -181,3 +181,24 @@ def test_a_missing_data_set_is_named(tmp_path):
     assert done.returncode == 1
     assert done.stderr.count("error:") == 1 and "Traceback" not in done.stderr
     assert str(tmp_path / "no") in done.stderr
+
+
+@pytest.mark.any_backend
+def test_compare_discriminative(tmp_path):
+    arguments = ("--debug", "--output", tmp_path / "out")
+    arguments += ("--methods", "fcn", "gss-ft-w")
+    done = run("compare_discriminative.py", *arguments)
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith("| ")]
+    assert [row.split(" | ")[0] for row in rows] == [
+        "| method", "| fcn", "| gss-ft-w",
+    ]  # fmt: skip
+    for row in rows[1:]:
+        assert all(0 <= float(n) <= 100 for n in row.split("|")[4:6])
+    segmenter = gss_keras.GenerativeSegmenter.from_preset(
+        tmp_path / "out" / "gss-ft-w_0.001_2_0" / "preset"
+    )
+    assert type(segmenter.inverse).__name__ == "WindowInverse"
+    again = run("compare_discriminative.py", *arguments)
+    assert "Epoch" not in again.stdout
+    assert [line for line in again.stdout.splitlines() if line in rows] == rows

@@ -1,0 +1,182 @@
+"""Segmenters that classify pixels, to compare a generative one with."""
+
+import keras
+from keras import layers, ops
+
+from gss_keras.backbones.feature_pyramid import CropToPhoto, PadToMultiple
+from gss_keras.base_segmenter import BaseSegmenter
+from gss_keras.layers.backend import resize_bilinear
+from gss_keras.layers.fusion import LevelFusion, ProjectionBlock
+
+_STRIDES = (4, 8, 16, 32)
+
+
+@keras.saving.register_keras_serializable(package="gss_keras")
+class DiscriminativeSegmenter(BaseSegmenter):
+    """Segment photos by classifying each pixel.
+
+    The rival of `GenerativeSegmenter`: the same backbones, the same `fit` on
+    photos and masks, the same `predict` and `evaluate`, but the head gives
+    class logits at 1/4 of the photo, which are resized to its size.
+
+    Args:
+        backbone: As for `LatentPrior`.
+        num_classes: Number of classes.
+        head: `"fcn"`: the levels are fused as for a `LatentPrior` and go
+            through two 3x3 convolutions. `"segformer"`: each level is
+            projected linearly, all are brought to 1/4 and fused by one 1x1
+            convolution. `"deeplab_v3_plus"`: dilated convolutions of the
+            coarsest level and the finest level, by KerasHub, which must be
+            installed.
+        channels: Channels of the head. KerasHub fixes those of its head.
+        dropout: Probability with which a whole channel of the last map is
+            dropped in training.
+        window: As for `GenerativeSegmenter`.
+        stride: As for `GenerativeSegmenter`.
+        **kwargs: Passed to `keras.Model`.
+
+    Call arguments:
+        photos: Tensor of shape `(batch, height, width, 3)`, uint8 or float,
+            raw RGB 0-255. Any height and width.
+
+    Returns:
+        Float32 class logits of shape `(batch, height, width, num_classes)`.
+
+    Raises:
+        ValueError: If `head` is unknown.
+
+    Reference:
+        Long et al., arXiv 1411.4038 (FCN; the head as it is common today);
+        Xie et al., arXiv 2105.15203, section 3.2 (SegFormer); Chen et al.,
+        arXiv 1802.02611 (DeepLabV3+; dilations 3, 6 and 9, since the coarsest
+        level has stride 32 where theirs has 16 and 6, 12 and 18).
+    """
+
+    parts = ("backbone",)
+
+    def __init__(
+        self,
+        backbone,
+        num_classes,
+        head="fcn",
+        channels=128,
+        dropout=0.1,
+        window=None,
+        stride=None,
+        **kwargs,
+    ):
+        if head not in HEADS:
+            raise ValueError(
+                f"`head` must be one of {sorted(HEADS)}. "
+                f"Received: head={head!r}"
+            )
+        super().__init__(num_classes, window, stride, **kwargs)
+        self.config |= {
+            "num_classes": num_classes,
+            "head": head,
+            "channels": channels,
+            "dropout": dropout,
+        }
+        self.backbone = backbone
+        photos = keras.Input((None, None, 3), name="photos")
+        features = HEADS[head](backbone, photos, channels)
+        features = layers.SpatialDropout2D(dropout, name="dropout")(features)
+        logits = layers.Dense(num_classes, name="classifier", dtype="float32")(
+            features
+        )
+        self.network = keras.Model(photos, logits, name="network")
+        self.built = True
+
+    def learned_layers(self):
+        return [self.network]
+
+    def call(self, photos, training=None):
+        photos = ops.cast(photos, self.compute_dtype)
+        logits = self.network(photos, training=training)
+        return resize_bilinear(logits, *ops.shape(photos)[1:3])
+
+
+def _fcn(backbone, photos, channels):
+    maps = backbone(photos)
+    levels = [maps[stride] for stride in _STRIDES]
+    x = LevelFusion(channels // 2, channels, name="fusion")(levels)
+    for index in range(2):
+        x = layers.Conv2D(
+            channels,
+            3,
+            padding="same",
+            use_bias=False,
+            kernel_initializer="he_normal",
+            name=f"convolution_{index}",
+        )(x)
+        x = layers.BatchNormalization(
+            momentum=0.9, epsilon=1e-5, name=f"norm_{index}"
+        )(x)
+        x = layers.ReLU(name=f"relu_{index}")(x)
+    return x
+
+
+def _segformer(backbone, photos, channels):
+    # KerasHub's decoder must know the photo's size when it is built.
+    maps = backbone(photos)
+    finest = maps[_STRIDES[0]]
+    levels = [
+        ResizeLike(name=f"resize_{stride}")(
+            layers.Dense(channels, name=f"level_{stride}")(maps[stride]), finest
+        )
+        for stride in _STRIDES
+    ]
+    x = layers.Concatenate(name="levels")(levels)
+    return ProjectionBlock(channels, name="fuse")(x)
+
+
+def _deeplab_v3_plus(backbone, photos, channels):
+    del channels
+    import keras_hub
+
+    encoder = keras.Model(backbone.inputs, backbone.output)
+    encoder.pyramid_outputs = {
+        f"P{stride.bit_length() - 1}": backbone.output[stride]
+        for stride in _STRIDES
+    }
+    model = keras_hub.models.DeepLabV3Backbone(
+        encoder,
+        low_level_feature_key="P2",
+        spatial_pyramid_pooling_key="P5",
+        upsampling_size=8,
+        dilation_rates=[3, 6, 9],
+        name="deeplab_v3_plus",
+    )
+    # It would resize its last map to the photo's size before the classifier:
+    # the same logits, for 16 times the work.
+    fused = keras.Model(
+        model.inputs, model.get_layer("segmentation_head_relu").output
+    )
+    padded = PadToMultiple(_STRIDES[-1], name="pad")(photos)
+    return CropToPhoto(_STRIDES[0], name="crop")(fused(padded), photos)
+
+
+HEADS = {
+    "fcn": _fcn,
+    "segformer": _segformer,
+    "deeplab_v3_plus": _deeplab_v3_plus,
+}
+
+
+@keras.saving.register_keras_serializable(package="gss_keras")
+class ResizeLike(layers.Layer):
+    """Resize maps bilinearly to the size of others.
+
+    Call arguments:
+        features: Float tensor of shape `(batch, any, any, channels)`.
+        target: Tensor of shape `(batch, height, width, any)`.
+
+    Returns:
+        Tensor of shape `(batch, height, width, channels)`.
+    """
+
+    def call(self, features, target):
+        return resize_bilinear(features, *ops.shape(target)[1:3])
+
+    def compute_output_shape(self, features_shape, target_shape):
+        return (*target_shape[:3], features_shape[-1])

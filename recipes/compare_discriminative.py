@@ -1,0 +1,140 @@
+r"""Compare generative with discriminative segmentation on equal terms.
+
+The same backbone, photos, crops, schedule and steps on CamVid at half
+resolution; only what follows the backbone differs, and the learning rate, which
+short trainings choose. A training takes 10 to 15 minutes on two CPU cores.
+
+    KERAS_BACKEND=tensorflow python recipes/compare_discriminative.py \
+        --data-dir CamVid --seeds 3 --methods fcn gss-ff gss-ft-w
+
+Give the same command again to go on after an interruption, or to add methods:
+what is done is kept. `--debug` needs no data.
+"""
+
+import dataclasses
+import functools
+import json
+import pathlib
+
+import keras
+
+import gss_keras
+from gss_keras import data, evaluation, training
+from gss_keras.data import miniature
+from gss_keras.maskige import WindowInverse
+
+_SPLITS = "train", "val"
+METHODS = ("fcn", "segformer", "deeplab_v3_plus", "gss-ff", "gss-ft-w")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What to train, and for how long."""
+
+    data_dir: pathlib.Path | None = None
+    output: pathlib.Path = pathlib.Path("outputs/comparison")
+    methods: tuple[str, ...] = METHODS
+    seeds: int = 1
+    rates: tuple[float, ...] = (1e-3, 2e-3, 4e-3)
+    """Learning rates to choose from, in trainings of `search_steps`."""
+    search_steps: int = 160
+    steps: int = 640
+    batch_size: int = 8
+    fit: tuple[int, int] | None = (240, 180)
+    """Longest and shortest side that photos are brought to."""
+    crop: tuple[int, int] = (144, 192)
+    backbone: str = "efficientnet_lite0"
+    head: training.Head = training.Head(64, 128, 1, 4, 256)
+    inverse: training.Schedule = training.Schedule(100, 2e-3, 8, 10)
+    """Of FT-W's X^-1, on the predictions of the trained FF."""
+    debug: bool = False
+
+
+def build(settings, method, num_classes):
+    """Return a model to train, and the segmenter that it is or belongs to."""
+    backbone = training.build_backbone(settings.backbone, None, settings.debug)
+    backbone.freeze_up_to(4)
+    if method != "gss-ff":
+        model = gss_keras.DiscriminativeSegmenter(backbone, num_classes, method)
+        return model, model
+    posterior = gss_keras.LatentPosterior(
+        gss_keras.palettes.maximal_distance(num_classes),
+        gss_keras.DiscreteVAE.from_preset("maskige"),
+    )
+    prior = gss_keras.LatentPrior(
+        backbone, posterior, **dataclasses.asdict(settings.head)
+    )
+    return prior, gss_keras.GenerativeSegmenter(prior)
+
+
+def fit(settings, model, schedule, train, seed, folder):
+    """Train, or go on where it was interrupted."""
+    keras.utils.set_random_seed(seed)
+    augmentation = data.Augmentation(settings.crop, (0.6, 1.6), balance=0.5)
+    batches = functools.partial(
+        data.batches, train, schedule.batch_size, augmentation, seed, True, True
+    )
+    every = max(1, schedule.steps // 4)
+    watch = training.Watch(validate_every=every, save_every=every)
+    training.compile_stage(model, schedule)
+    training.train_stage(
+        model, lambda n: batches(steps=n), schedule, watch, folder
+    )
+
+
+def run(settings, sources, method, rate, steps, seed=0):
+    """Train one method once, if that is not done, and return its scores."""
+    kept = "{}_{:g}_{}_{}".format
+    folder = settings.output / kept(method, rate, steps, seed)
+    if (folder / "scores.json").exists():
+        return json.loads((folder / "scores.json").read_text())
+    train, val = sources
+    keras.utils.set_random_seed(seed)
+    if method == "gss-ft-w":
+        run(settings, sources, "gss-ff", rate, steps, seed)
+        finished = settings.output / kept("gss-ff", rate, steps, seed)
+        done = gss_keras.GenerativeSegmenter.from_preset(finished / "preset")
+        palette = done.posterior.palette
+        inverse = WindowInverse(val.num_classes, palette=palette)
+        model = gss_keras.GenerativeSegmenter(done.prior, inverse=inverse)
+        segmenter, schedule = model, settings.inverse
+    else:
+        model, segmenter = build(settings, method, val.num_classes)
+        warmup = max(1, steps // 20)
+        schedule = training.Schedule(steps, rate, settings.batch_size, warmup)
+    fit(settings, model, schedule, train, seed, folder)
+    scores = evaluation.evaluate(segmenter, val, with_boundaries=True)
+    segmenter.save_to_preset(folder / "preset")
+    found = evaluation.as_json(scores)
+    (folder / "scores.json").write_text(json.dumps(found))
+    return found
+
+
+def main(settings):
+    """Choose each method's learning rate, train it, print the table."""
+    if settings.debug:
+        settings = dataclasses.replace(
+            settings, rates=(1e-3,), search_steps=2, steps=2, batch_size=2,
+            crop=(64, 96), fit=None, head=training.Head(8, 16, 1, 2, 24),
+            inverse=training.Schedule(2, 1e-3, 2, 1),
+            data_dir=miniature.write("camvid", settings.output / "miniature"),
+        )  # fmt: skip
+    sources = [data.load("camvid", settings.data_dir, s) for s in _SPLITS]
+    if settings.fit:
+        sources = [data.Resized(source, settings.fit) for source in sources]
+    print("| method | rate | seed | mIoU | boundary F |\n|---|---|---|---|---|")
+    for method in settings.methods:
+        first = method.replace("ft-w", "ff")  # FT-W has its prior from there
+        short = [
+            run(settings, sources, first, rate, settings.search_steps)["mIoU"]
+            for rate in settings.rates
+        ]
+        rate = settings.rates[short.index(max(short))]
+        for seed in range(settings.seeds):
+            s = run(settings, sources, method, rate, settings.steps, seed)
+            figures = f"{s['mIoU']:.2f} | {s['boundary_F']:.2f}"
+            print(f"| {method} | {rate:g} | {seed} | {figures} |", flush=True)
+
+
+if __name__ == "__main__":
+    training.run_recipe(main, Settings, __doc__)
