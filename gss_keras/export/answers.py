@@ -34,13 +34,6 @@ def answer(segmenter, photos, outputs=OUTPUTS, window=None, stride=None):
         from 0 to 1; `tokens`, int32 `(batch, ceil(height / 4),
         ceil(width / 4))`; `maskige`, float32 in [0, 1], of `mask_scale` times
         the photos' size, rounded up to whole tokens, and 3 channels.
-
-    Example:
-        >>> import numpy as np, gss_keras
-        >>> segmenter = gss_keras.GenerativeSegmenter.from_preset("camvid")
-        >>> answers = answer(segmenter, np.zeros((1, 30, 40, 3), "uint8"))
-        >>> tuple(answers["tokens"].shape), tuple(answers["confidence"].shape)
-        ((1, 8, 10), (1, 30, 40))
     """
     classes = segmenter.num_classes
     has_confidence = "confidence" in outputs

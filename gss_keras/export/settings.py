@@ -72,6 +72,7 @@ class Settings:
 
     def _check_sizes(self):
         sizes = [*self.warmup_sizes, *([self.size] if self.size else [])]
+        photos = self.max_batch_size or 1
         for size in sizes:
             if not (
                 isinstance(size, tuple | list)
@@ -82,11 +83,13 @@ class Settings:
                     "`size` and each of `warmup_sizes` must be two positive "
                     f"ints, height and width. Received: {size!r}"
                 )
-            if self.max_pixels and size[0] * size[1] > self.max_pixels:
+            pixels = photos * size[0] * size[1]
+            if self.max_pixels and pixels > self.max_pixels:
                 raise ValueError(
-                    "`max_pixels` must allow for at least one photo of the "
-                    f"sizes given. Received: max_pixels={self.max_pixels}, "
-                    f"size={tuple(size)}"
+                    "`max_pixels` must allow for the photos that are to be "
+                    f"answered together, {pixels} pixels. Received: "
+                    f"max_pixels={self.max_pixels}, size={tuple(size)}, "
+                    f"max_batch_size={self.max_batch_size}"
                 )
         if self.size and any(
             tuple(size) != tuple(self.size) for size in self.warmup_sizes
