@@ -72,7 +72,7 @@ class PresetMixin:
             ValueError: If there is no such preset, a file of it is missing
                 or damaged, or it holds a model of another class.
         """
-        folder = _find(preset, load_weights)
+        folder = find(preset, load_weights)
         record = _read_config(folder)
         try:
             model = keras.saving.deserialize_keras_object(record["model"])
@@ -140,7 +140,23 @@ def home():
     return pathlib.Path(folder).expanduser().absolute()
 
 
-def _find(preset, load_weights):
+def find(preset, load_weights=True):
+    """Return the folder of a preset.
+
+    Args:
+        preset: As for `from_preset`.
+        load_weights: False where its configuration and card will do.
+
+    Returns:
+        A `pathlib.Path`. Its `README.md` is the card.
+
+    Raises:
+        ValueError: If there is no such preset.
+
+    Example:
+        >>> sorted(path.name for path in find("camvid").iterdir())
+        ['README.md', 'config.json', 'model.weights.h5']
+    """
     folder, name = pathlib.Path(preset).expanduser(), str(preset)
     if folder.is_dir():
         return folder

@@ -210,6 +210,9 @@ class Run:
             folder,
             validate if val is not None else None,
         )
+        if distribution.is_chief():
+            curves = visualize.training_curves(folder)
+            visualize.save(curves, folder / "curve.png")
 
     def _segmenter(self, prior, inverse=None):
         window, stride = self.settings.window, self.settings.stride

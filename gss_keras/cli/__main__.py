@@ -1,0 +1,8 @@
+"""Run the command line with `python -m gss_keras.cli`."""
+
+import sys
+
+from gss_keras.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())
