@@ -4,12 +4,15 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
 
 # The newest that both the converter and its runtime have known for long.
 _OPSET = 18
+# How Python's last line of a traceback begins.
+_ERROR = re.compile(r"[\w.]+(Error|Exception|Interrupt|Exit)\b")
 
 
 def write_with_tensorflow(segmenter, folder, settings, is_for_onnx=False):
@@ -93,5 +96,11 @@ def _run(arguments, failure, **variables):
         errors="replace",
     )
     if done.returncode:
-        lines = done.stderr.strip().splitlines()[-3:]
-        raise RuntimeError(f"{failure} It said: " + "\n".join(lines))
+        raise RuntimeError(f"{failure} It said: {_last_words(done.stderr)}")
+
+
+def _last_words(text):
+    """Leave of what a process wrote only the error that ended it."""
+    lines = text.strip().splitlines()
+    ends = [i for i, line in enumerate(lines) if _ERROR.match(line)]
+    return "\n".join(lines[ends[-1] if ends else -3 :])
