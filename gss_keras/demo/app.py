@@ -35,6 +35,8 @@ _TYPES = {
 }
 _MEBIBYTE = 2**20
 _SMALLEST_SCALE = 1 / 16
+# How many bytes of a refused file are read at most.
+_MOST_DROPPED = 2**30
 # How often a waiting request looks whether its visitor is still there.
 _PATIENCE = 1.0
 
@@ -170,32 +172,43 @@ class Page:
         return await self._in_turn(request, self._answer_token, token)
 
     async def _segment(self, request):
-        scale = _read_scale(request.query_params.get("scale", "1"))
         async with self._upload(request) as data:
+            scale = _read_scale(request.query_params.get("scale", "1"))
             return await self._in_turn(request, self._answer, data, scale)
 
     @contextlib.asynccontextmanager
     async def _upload(self, request):
-        """Read the body, and count it until the request is answered."""
+        """Read the body, and count it until the request is answered.
+
+        What is refused is read on all the same, and dropped: a connection
+        that is closed while the visitor sends would hide the answer.
+        """
+        refusal = None
         if self._waiting >= self._max_waiting:
-            raise _busy()
-        held, chunks = 0, []
+            refusal = _busy()
+        announced = int(request.headers.get("content-length", 0))
         self._waiting += 1
+        count, chunks = 0, []
         try:
-            _check_bytes(
-                int(request.headers.get("content-length", 0)), self._max_bytes
-            )
             async for chunk in request.stream():
-                held += len(chunk)
-                self._held += len(chunk)
-                _check_bytes(held, self._max_bytes)
-                if self._held > self._max_held:
-                    raise _busy()
+                count += len(chunk)
                 chunks.append(chunk)
+                self._held += len(chunk)
+                if max(announced, count) > self._max_bytes:
+                    refusal = _too_large(announced or count, self._max_bytes)
+                elif self._held > self._max_held:
+                    refusal = _busy()
+                if refusal:
+                    self._held -= sum(map(len, chunks))
+                    chunks.clear()
+                if count > _MOST_DROPPED:
+                    break
+            if refusal:
+                raise refusal
             yield b"".join(chunks)
         finally:
             self._waiting -= 1
-            self._held -= held
+            self._held -= sum(map(len, chunks))
 
     async def _in_turn(self, request, function, *arguments):
         """Run a function in the one thread, unless the visitor leaves."""
@@ -264,14 +277,13 @@ def _read_scale(text):
     return scale
 
 
-def _check_bytes(count, most):
-    if count > most:
-        raise HTTPException(
-            413,
-            f"A file must have at most {most / _MEBIBYTE:.3g} MB. Received: "
-            f"{count / _MEBIBYTE:.3g} MB or more. Save the photo as JPEG or "
-            "make it smaller.",
-        )
+def _too_large(count, most):
+    return HTTPException(
+        413,
+        f"A file must have at most {most / _MEBIBYTE:.3g} MB. Received: "
+        f"{count / _MEBIBYTE:.3g} MB. Save the photo as JPEG or make it "
+        "smaller.",
+    )
 
 
 def _busy():

@@ -3,12 +3,10 @@
 import contextlib
 import io
 import shutil
-import socket
-import threading
 
 import numpy as np
 import pytest
-import uvicorn
+from page_server import served
 from PIL import Image
 from tiny import tiny_data, tiny_prior
 
@@ -41,14 +39,8 @@ def segmenter():
 @pytest.fixture(scope="module")
 def address(segmenter):
     page = Page(segmenter, max_bytes=2_000_000, max_pixels=10_000)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(page.app, log_level="warning")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        yield "http://127.0.0.1:{1}".format(*listener.getsockname())
-        server.should_exit = True
-        thread.join()
+    with served(page) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

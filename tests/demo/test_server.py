@@ -1,16 +1,20 @@
+import json
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 
 import pytest
+from page_server import served
 from tiny import tiny_prior
 
 import gss_keras
 from gss_keras.demo import serve
+from gss_keras.demo.app import Page
 
 pytestmark = pytest.mark.any_backend
 
@@ -71,3 +75,16 @@ def test_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(ImportError, match=r"gss-keras\[demo\]"):
         serve()
+
+
+def test_refusals_reach_who_is_still_sending():
+    segmenter = gss_keras.GenerativeSegmenter(tiny_prior())
+    with served(Page(segmenter, max_bytes=10_000)) as address:
+        for _ in range(3):
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(
+                    f"{address}/api/segment", bytes(20_000_000), timeout=60
+                )
+            with refused.value:
+                assert refused.value.code == 413
+                assert "19.1 MB" in json.load(refused.value)["error"]
