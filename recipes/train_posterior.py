@@ -37,6 +37,8 @@ class Settings:
     tokenizer: str = "maskige"
     palette: pathlib.Path | None = None
     """A palette that `palettes.save` wrote, in place of the variant's."""
+    inverse: Literal["nearest_color", "least_squares"] | None = None
+    """How colors are read, in place of the variant's X^-1."""
     output: pathlib.Path = pathlib.Path("outputs/posterior")
     steps: int = 400
     batch_size: int = 8
@@ -60,6 +62,8 @@ def main(settings):
     arguments = {}
     if settings.palette:
         arguments["palette"] = palettes.load(settings.palette)
+    if settings.inverse:
+        arguments["inverse"] = settings.inverse
     posterior = gss_keras.LatentPosterior.from_variant(
         settings.variant,
         train.num_classes,

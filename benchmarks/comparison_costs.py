@@ -1,0 +1,107 @@
+"""What each method of the comparison costs: parameters, seconds, memory.
+
+Every row is one method of `recipes/compare_discriminative.py` in the sizes of
+its trainings. Steps and photos of all methods are timed in turns in one
+process, and the fastest round counts; the peak memory of three steps and a
+photo is measured in a process for each method, and of one that only imports.
+
+    KERAS_BACKEND=tensorflow python benchmarks/comparison_costs.py
+"""
+
+import concurrent.futures
+import dataclasses
+import multiprocessing
+import pathlib
+import resource
+import sys
+import time
+
+import numpy as np
+import tyro
+
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "recipes"))
+import compare_discriminative as comparison
+
+from gss_keras import training
+from gss_keras.layers.counting import count_products
+
+METHODS = ("fcn", "segformer", "deeplab_v3_plus", "gss-ff")
+NUM_CLASSES = 11
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What to measure."""
+
+    methods: tuple[str, ...] = METHODS
+    rounds: int = 6
+
+
+def build(method):
+    """Return a compiled model, its segmenter, and what to put through."""
+    settings = comparison.Settings()
+    model, segmenter = comparison.build(settings, method, NUM_CLASSES)
+    training.compile_stage(model, training.Schedule(100, 1e-3, 8, 10))
+    model.build_optimizer()
+    generator = np.random.default_rng(0)
+    shape = (settings.batch_size, *settings.crop)
+    photos = generator.integers(0, 256, (*shape, 3)).astype("uint8")
+    masks = generator.integers(0, NUM_CLASSES, shape).astype("int32")
+    width, height = settings.fit
+    photo = generator.integers(0, 256, (height, width, 3)).astype("uint8")
+    return model, segmenter, (photos, masks), photo
+
+
+def peak_memory(method):
+    """Return the gigabytes a process reached; run it in one of its own."""
+    if method:
+        model, segmenter, batch, photo = build(method)
+        for _ in range(3):
+            model.train_on_batch(*batch)
+        segmenter.predict(photo)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def in_new_process(function, *arguments):
+    """Call a function in a process that has done nothing else."""
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def main(settings):
+    """Print one row for each method."""
+    bare = in_new_process(peak_memory, None)
+    memory = {m: in_new_process(peak_memory, m) for m in settings.methods}
+    built = {method: build(method) for method in settings.methods}
+    steps, photos = {}, {}
+    for number in range(settings.rounds + 1):
+        for method, (model, segmenter, batch, photo) in built.items():
+            start = time.perf_counter()
+            model.train_on_batch(*batch)
+            middle = time.perf_counter()
+            segmenter.predict(photo)
+            end = time.perf_counter()
+            if number:  # the first round compiles
+                steps.setdefault(method, []).append(middle - start)
+                photos.setdefault(method, []).append(end - middle)
+    print(
+        "| method | parameters, million | after the backbone | "
+        "GFLOP a photo | seconds a step | seconds a photo | peak memory, GB |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for method, (model, segmenter, _, photo) in built.items():
+        learned = sum(part.count_params() for part in model.learned_layers())
+        backbone = model.backbone.count_params()
+        flops = count_products(segmenter, (1, *photo.shape)) / 1e9
+        print(
+            f"| {method} | {learned / 1e6:.2f} | "
+            f"{(learned - backbone) / 1e6:.2f} | {flops:.2f} | "
+            f"{min(steps[method]):.2f} | {min(photos[method]):.3f} | "
+            f"{memory[method]:.2f} |"
+        )
+    print(f"\nA process that only imports takes {bare:.2f} GB.")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings, description=__doc__))
