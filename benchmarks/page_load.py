@@ -4,7 +4,17 @@ Clients send photos at the same time, each the next one when its last is
 answered, to the page of a preset in a process of its own. Every answer must be
 that photo's mask. Then come files that are no photos, or large ones.
 
-    KERAS_BACKEND=torch python benchmarks/page_load.py
+    KERAS_BACKEND=torch OMP_NUM_THREADS=1 python benchmarks/page_load.py
+
+Measured with one thread of PyTorch on two CPU cores that two trainings kept
+busy (load average 8): 200 of 200 answered in 182 s.
+
+    seconds         median     90 %     99 %  longest
+    all               6.90    10.71    14.29    14.86
+
+Eight wait at a time, so a photo took 0.9 s; the medians of the clients lie
+between 6.56 and 7.21. The server held 860 MB at most, and 1934 MB after a JPEG
+and a PNG of 8000 x 6000, both reduced to 1024 x 768.
 """
 
 import base64

@@ -46,8 +46,12 @@ class Turns:
             self._change.notify()
         return future
 
-    def close(self):
-        """Finish the job that runs, and drop the others."""
+    def close(self, patience=5.0):
+        """Drop the jobs that wait, and let the one that runs finish.
+
+        Args:
+            patience: Seconds to wait for it at most.
+        """
         with self._change:
             self._is_open = False
             for jobs in self._jobs.values():
@@ -55,7 +59,7 @@ class Turns:
                     future.cancel()
             self._jobs.clear()
             self._change.notify()
-        self._thread.join()
+        self._thread.join(patience)
 
     def _next(self):
         """Wait for the next job; None when closed."""

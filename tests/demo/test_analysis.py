@@ -16,7 +16,7 @@ def photo_of(height, width):
     return tiny_data(1, height, width + width % 2)[0][0][:, :width]
 
 
-@pytest.mark.parametrize("size", [(32, 64), (31, 45), (1, 1), (7, 90)])
+@pytest.mark.parametrize("size", [(31, 45), (1, 1)])
 def test_masks_are_those_that_predict_gives(size):
     segmenter = tiny_segmenter()
     photo = photo_of(*size)
