@@ -165,8 +165,8 @@ class BaseSegmenter(PresetMixin, Stage):
         return self._evaluate_windows(score, x, y, **kwargs)
 
     def export(
-        self, filepath, format="tf_saved_model", window=None, stride=None,
-        **settings,
+        self, filepath, format="tf_saved_model", verbose=None, window=None,
+        stride=None, **settings,
     ):  # fmt: skip
         """Write a model that runs without this package.
 
@@ -179,6 +179,7 @@ class BaseSegmenter(PresetMixin, Stage):
             filepath: A new or empty folder, or a new file in `.onnx`.
             format: "tf_saved_model", which TensorFlow Serving and
                 `tf.saved_model.load` read, or "onnx".
+            verbose: As in Keras' `export`; nothing is printed either way.
             window: As for `predict`.
             stride: As for `predict`.
             **settings: `outputs`, for "tokens" and "maskige" too; `size`,
@@ -197,6 +198,7 @@ class BaseSegmenter(PresetMixin, Stage):
         """
         from gss_keras.export import export_segmenter
 
+        del verbose
         window, stride = self._resolve_window(window, stride)
         return export_segmenter(
             self, filepath, format, window=window, stride=stride, **settings

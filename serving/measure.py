@@ -9,6 +9,7 @@ area under the curve of right against wrong ones (0.5 is chance, 1 perfect),
 and how far it is from the share of right pixels (0 is perfect).
 """
 
+import concurrent.futures
 import dataclasses
 import pathlib
 import subprocess
@@ -37,6 +38,12 @@ class Settings:
     count: int = 20
     """How many photos, spread over the folder."""
     port: int = 8597
+    requests: int = 0
+    """How many requests to send at the end, from several clients at once."""
+    clients: int = 8
+    crop: tuple[int, int] = (120, 160)
+    """Height and width of the photos of those requests, one in four a pixel
+    less on each side."""
 
 
 def main(settings):
@@ -55,6 +62,8 @@ def main(settings):
         server, ask = start_server(base, settings.port)
         try:
             compare(segmenter, ask, photos, paths, settings.masks)
+            if settings.requests:
+                load(segmenter, ask, photos, settings)
         finally:
             server.terminate()
             server.wait()
@@ -91,6 +100,31 @@ def compare(segmenter, ask, photos, paths, masks_folder):
             print(f"mean confidence of {name} pixels: {mean:.3f}")
         print(f"AUROC: {area_under_curve(confidence, is_right):.4f}")
         print(f"calibration error: {calibration(confidence, is_right):.4f}")
+
+
+def load(segmenter, ask, photos, settings):
+    """Ask from many sides at once and print how long that took."""
+    height, width = settings.crop
+    crops = []
+    for index in range(settings.requests):
+        less = index % 4 == 3
+        photo = photos[index % len(photos)]
+        crops.append(photo[:, : height - less, : width - less])
+    with concurrent.futures.ThreadPoolExecutor(settings.clients) as clients:
+        start = time.perf_counter()
+        answers = list(clients.map(lambda photo: timed(ask, photo), crops))
+        seconds = time.perf_counter() - start
+    wrong = sum(
+        np.mean(answer["masks"] == segmenter.predict(photo)) < 0.999
+        for photo, (answer, _) in zip(crops[:20], answers, strict=False)
+    )
+    latencies = 1000 * np.array([latency for _, latency in answers])
+    half, most, last = np.percentile(latencies, [50, 95, 100])
+    print(
+        f"{len(answers)} of {len(crops)} requests from {settings.clients} "
+        f"clients answered in {seconds:.0f} s; median {half:.0f} ms, 95 % "
+        f"{most:.0f} ms, longest {last:.0f} ms; {wrong} of 20 checked differ"
+    )
 
 
 def timed(function, *arguments, **keywords):

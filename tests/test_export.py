@@ -149,6 +149,8 @@ def test_a_discriminative_segmenter_knows_its_probabilities():
     likely = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
     confidence = ops.convert_to_numpy(answers["confidence"])
     np.testing.assert_allclose(confidence, likely.max(axis=-1), atol=1e-5)
+    with pytest.raises(ValueError, match="only of a `GenerativeSegmenter`"):
+        segmenter.export("never_written", outputs=("tokens",))
 
 
 def test_windows_answer_as_predict_does(segmenter):
@@ -162,6 +164,8 @@ def test_windows_answer_as_predict_does(segmenter):
     )
     masks = ops.convert_to_numpy(answers["masks"])
     np.testing.assert_array_equal(masks, segmenter.predict(photos, **arguments))
+    with pytest.raises(ValueError, match="only of a `GenerativeSegmenter`"):
+        export.answer(segmenter, photos, **arguments)
     whole = export.answer(
         segmenter, ops.convert_to_tensor(photos), window=(99, 99),
         stride=(9, 9), outputs=("masks", "confidence"),
@@ -330,7 +334,7 @@ REFUSED = {
     "nothing": ({"outputs": ()}, "`outputs` must name"),
     "tokens": (
         {"outputs": ("tokens",), "window": (20, 32)},
-        "no tokens.*`window='whole'`",
+        "only of a `GenerativeSegmenter`.*`window='whole'`",
     ),
     "size": ({"size": (32,)}, "`size`.*two positive ints"),
     "pixels": ({"max_pixels": 0}, "`max_pixels` must be a positive int"),
@@ -348,6 +352,7 @@ REFUSED = {
         "`max_pixels` must allow",
     ),
     "version": ({"version": 0}, "`version` must be"),
+    "unknown": ({"input_signature": None}, "`size`.*input_signature=None"),
     "window": ({"window": (20,)}, "`window` must be two positive ints"),
 }
 

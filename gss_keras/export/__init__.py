@@ -1,5 +1,6 @@
 """From a segmenter to a file that others run without this package."""
 
+import dataclasses
 import importlib.util
 import os
 import pathlib
@@ -7,7 +8,7 @@ import tempfile
 
 import keras
 
-from gss_keras.export.answers import OUTPUTS, answer
+from gss_keras.export.answers import OUTPUTS, answer, check_outputs
 from gss_keras.export.elsewhere import convert_to_onnx, write_with_tensorflow
 from gss_keras.export.settings import MAX_PIXELS, Settings
 from gss_keras.whole_folder import whole_folder
@@ -47,7 +48,16 @@ def export_segmenter(
         raise ValueError(
             f"`format` must be one of {_FORMATS}. Received: format={format!r}"
         )
+    known = [field.name for field in dataclasses.fields(Settings)]
+    for name in settings:
+        if name not in known:
+            raise ValueError(
+                f"`export` takes {known} beside `format` and `version`; photos "
+                f"of one size are asked for by `size`. Received: {name}="
+                f"{settings[name]!r}"
+            )
     settings = Settings(**settings)
+    check_outputs(segmenter, settings.outputs, settings.window)
     target = _target(
         pathlib.Path(path).expanduser().absolute(), format, version
     )

@@ -34,7 +34,11 @@ def answer(segmenter, photos, outputs=OUTPUTS, window=None, stride=None):
         from 0 to 1; `tokens`, int32 `(batch, ceil(height / 4),
         ceil(width / 4))`; `maskige`, float32 in [0, 1], of `mask_scale` times
         the photos' size, rounded up to whole tokens, and 3 channels.
+
+    Raises:
+        ValueError: If `outputs` names what this segmenter has not.
     """
+    check_outputs(segmenter, outputs, window)
     classes = segmenter.num_classes
     has_confidence = "confidence" in outputs
 
@@ -62,6 +66,35 @@ def answer(segmenter, photos, outputs=OUTPUTS, window=None, stride=None):
             answers["certainty"], answers["masks"]
         )
     return {name: answers[name] for name in outputs}
+
+
+def check_outputs(segmenter, outputs, window=None):
+    """Check that a segmenter can answer what is asked for.
+
+    Args:
+        segmenter: A `GenerativeSegmenter` or `DiscriminativeSegmenter`.
+        outputs: Names of what to answer.
+        window: Height and width of windows, None for whole photos.
+
+    Raises:
+        ValueError: If a name is unknown, or there are no such tokens.
+    """
+    if not outputs or set(outputs) - set(OUTPUTS):
+        raise ValueError(
+            f"`outputs` must name one or more of {OUTPUTS}. "
+            f"Received: outputs={outputs}"
+        )
+    is_generative = hasattr(segmenter, "prior")
+    if {"tokens", "maskige"} & set(outputs) and not (
+        is_generative and window is None
+    ):
+        raise ValueError(
+            "`outputs` can have tokens and a maskige only of a "
+            "`GenerativeSegmenter` that sees photos as a whole: windows have "
+            "each its own. Give `window='whole'`, or ask for 'masks' and "
+            f"'confidence'. Received: outputs={outputs}, window={window} of a "
+            f"{type(segmenter).__name__}"
+        )
 
 
 def look(segmenter, photos, has_certainty=True):

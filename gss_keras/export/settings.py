@@ -2,8 +2,6 @@
 
 import dataclasses
 
-from gss_keras.export.answers import OUTPUTS
-
 # A photo of 2048 x 2048. Unless it is scored in windows, the bundled
 # segmenter takes about 1 kB for each pixel of a request.
 MAX_PIXELS = 2**22
@@ -48,19 +46,6 @@ class Settings:
     def __post_init__(self):
         for name in ("outputs", "warmup_sizes"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        unknown = set(self.outputs) - set(OUTPUTS)
-        if unknown or not self.outputs:
-            raise ValueError(
-                f"`outputs` must name one or more of {OUTPUTS}. "
-                f"Received: outputs={self.outputs}"
-            )
-        if self.window and {"tokens", "maskige"} & set(self.outputs):
-            raise ValueError(
-                "`outputs` can have no tokens and no maskige where photos "
-                "are scored in windows, since each window has its own. Give "
-                "`window='whole'`, or ask for 'masks' and 'confidence'. "
-                f"Received: outputs={self.outputs}, window={self.window}"
-            )
         for name in ("max_pixels", "max_batch_size"):
             number = getattr(self, name)
             if number is not None and not _is_size(number):
