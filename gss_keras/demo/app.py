@@ -115,11 +115,11 @@ class Page:
             A `concurrent.futures.Future` that is done when the page is warm.
         """
 
-        def answer_twice():
-            for scale in (0.5, 1.0):
-                self._answer(examples.scene(0), scale)
+        def answer(scale):
+            self._answer(examples.scene(0), scale)
 
-        return self._turns.submit("", answer_twice)
+        self._turns.submit("", answer, 0.5)
+        return self._turns.submit("", answer, 1.0)
 
     @contextlib.asynccontextmanager
     async def _live(self, _):

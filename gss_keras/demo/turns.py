@@ -46,11 +46,10 @@ class Turns:
             self._change.notify()
         return future
 
-    def close(self, patience=5.0):
-        """Drop the jobs that wait, and let the one that runs finish.
+    def close(self):
+        """Drop the jobs that wait, and wait for the one that runs.
 
-        Args:
-            patience: Seconds to wait for it at most.
+        A backend that computes while Python ends would crash.
         """
         with self._change:
             self._is_open = False
@@ -59,7 +58,7 @@ class Turns:
                     future.cancel()
             self._jobs.clear()
             self._change.notify()
-        self._thread.join(patience)
+        self._thread.join()
 
     def _next(self):
         """Wait for the next job; None when closed."""
