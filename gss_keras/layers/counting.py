@@ -55,9 +55,16 @@ def _in_graph(function, shape):
     """Read the operations of TensorFlow's graph."""
     import tensorflow as tf
 
-    traced = tf.function(function).get_concrete_function(
-        tf.TensorSpec(shape, tf.float32)
-    )
+    was_eager = tf.config.functions_run_eagerly()
+    # Functions in the function become part of the one graph that is read:
+    # Keras has one for convolutions of groups.
+    tf.config.run_functions_eagerly(True)
+    try:
+        traced = tf.function(function).get_concrete_function(
+            tf.TensorSpec(shape, tf.float32)
+        )
+    finally:
+        tf.config.run_functions_eagerly(was_eager)
     return sum(map(_flops_of_node, traced.graph.get_operations()))
 
 
