@@ -3,10 +3,10 @@
 import keras
 from keras import layers, ops
 
-from gss_keras.backbones.feature_pyramid import CropToPhoto, PadToMultiple
 from gss_keras.base_segmenter import BaseSegmenter
 from gss_keras.layers.backend import resize_bilinear
 from gss_keras.layers.fusion import LevelFusion, ProjectionBlock
+from gss_keras.layers.padding import pad_edges
 
 _STRIDES = (4, 8, 16, 32)
 
@@ -91,9 +91,11 @@ class DiscriminativeSegmenter(BaseSegmenter):
         return [self.network]
 
     def call(self, photos, training=None):
-        photos = ops.cast(photos, self.compute_dtype)
+        height, width = ops.shape(photos)[1:3]
+        photos = pad_edges(ops.cast(photos, self.compute_dtype), _STRIDES[-1])
         logits = self.network(photos, training=training)
-        return resize_bilinear(logits, *ops.shape(photos)[1:3])
+        logits = resize_bilinear(logits, *ops.shape(photos)[1:3])
+        return logits[:, :height, :width]
 
 
 def _fcn(backbone, photos, channels):
@@ -152,8 +154,7 @@ def _deeplab_v3_plus(backbone, photos, channels):
     fused = keras.Model(
         model.inputs, model.get_layer("segmentation_head_relu").output
     )
-    padded = PadToMultiple(_STRIDES[-1], name="pad")(photos)
-    return CropToPhoto(_STRIDES[0], name="crop")(fused(padded), photos)
+    return fused(photos)
 
 
 HEADS = {

@@ -137,3 +137,30 @@ def test_malformed_data_is_refused(photos, masks, message):
         prior.evaluate(
             np.zeros((1, 32, 48, 3), "uint8"), np.full((1, 32, 48), 5)
         )
+
+
+def test_photos_of_any_size_are_seen_as_if_padded():
+    prior = tiny_prior()
+    photos = tiny_data(height=27, width=45)[0]
+    padded = np.pad(photos, ((0, 0), (0, 5), (0, 19), (0, 0)), mode="edge")
+    whole, part = prior(padded), prior(photos)
+    for name in ("features", "pixel_logits"):
+        assert part[name].shape[1:3] == (7, 12)
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(part[name]),
+            ops.convert_to_numpy(whole[name])[:, :7, :12],
+            atol=1e-5,
+        )
+    # As they are, they are seen differently, where there is a difference.
+    config = prior.get_config()
+    assert config.pop("pad_to") == 32
+    old = gss_keras.LatentPrior.from_config(config)
+    assert old.pad_to == 1
+    old.set_weights(prior.get_weights())
+    features = ops.convert_to_numpy(old(photos)["features"])
+    assert (
+        np.abs(features - ops.convert_to_numpy(part["features"])).max() > 1e-3
+    )
+    np.testing.assert_array_equal(
+        old.predict_tokens(padded), prior.predict_tokens(padded)
+    )

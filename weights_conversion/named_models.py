@@ -202,6 +202,7 @@ def build(row):
         posterior,
         depth=row.depth,
         pixel_branch=row.pixel_branch,
+        pad_to=1,
     )
     windows = () if row.is_whole else ((768, 768), (512, 512))
     return gss_keras.GenerativeSegmenter(prior, *windows)

@@ -163,6 +163,7 @@ def build_prior(tensors, settings, backbone, tokenizer=None):
         backbone,
         posterior,
         dropout=settings.get("dropout_ratio", 0.1),
+        pad_to=1,
         **heads.prior_sizes(own),
     )
     porting.port_layers(

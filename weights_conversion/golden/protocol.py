@@ -199,6 +199,7 @@ def _narrow_prior(names):
         gss_keras.LatentPosterior([[0, 0, 0], [9, 9, 9]], tokenizer),
         depth=count(names, r"decode_head\.transformer_block\.blocks\.(\d+)\."),
         pixel_branch=branch if has_pixels else None,
+        pad_to=1,
         **settings,
     )
 
