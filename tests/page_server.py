@@ -1,10 +1,29 @@
-"""Serve a page in a thread of its own, as tests need it."""
+"""A page for tests: a segmenter that sees several classes, and a server."""
 
 import contextlib
 import socket
 import threading
 
+import numpy as np
 import uvicorn
+from tiny import tiny_prior
+
+import gss_keras
+
+
+def lively_segmenter():
+    """Make a tiny segmenter of the same, large weights on every backend.
+
+    Those that a layer begins with give one class everywhere as often as not.
+    """
+    segmenter = gss_keras.GenerativeSegmenter(tiny_prior())
+    generator = np.random.default_rng(0)
+    for weight in segmenter.weights:
+        if len(weight.shape) > 1:
+            fan_in = np.prod(weight.shape[:-1])
+            values = generator.normal(0, (4 / fan_in) ** 0.5, weight.shape)
+            weight.assign(values.astype("float32"))
+    return segmenter
 
 
 @contextlib.contextmanager

@@ -6,12 +6,13 @@ import zlib
 
 import numpy as np
 import pytest
+from page_server import lively_segmenter
 from PIL import Image
 from starlette.testclient import TestClient
-from tiny import tiny_data, tiny_prior
+from tiny import tiny_data
 
-import gss_keras
 from gss_keras.demo.app import Page
+from gss_keras.export.answers import answer as exported_answer
 
 HOME = "http://127.0.0.1"
 pytestmark = pytest.mark.any_backend
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.any_backend
 
 @pytest.fixture(scope="module")
 def segmenter():
-    return gss_keras.GenerativeSegmenter(tiny_prior())
+    return lively_segmenter()
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,12 @@ def test_answers_what_the_segmenter_makes_of_a_photo(client, segmenter):
     tokens = unpack(answer["tokens"], (rows, columns), "<u2")
     assert tokens.max() < 32
     assert unpack(answer["maskige"], (30, 44, 3)).max() > 0
-    assert unpack(answer["confidence"], (30, 44)).min() > 0
+    expected = exported_answer(segmenter, photo[None], ("confidence",))
+    np.testing.assert_allclose(
+        unpack(answer["confidence"], (30, 44)),
+        255 * np.asarray(expected["confidence"])[0],
+        atol=0.6,
+    )
     assert unpack(answer["token_probability"], (rows, columns)).min() > 0
     shown = Image.open(io.BytesIO(base64.b64decode(answer["photo"])))
     assert shown.size == (44, 30)

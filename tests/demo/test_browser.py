@@ -6,11 +6,10 @@ import shutil
 
 import numpy as np
 import pytest
-from page_server import served
+from page_server import lively_segmenter, served
 from PIL import Image
-from tiny import tiny_data, tiny_prior
+from tiny import tiny_data
 
-import gss_keras
 from gss_keras.demo.app import Page
 
 pytestmark = pytest.mark.any_backend
@@ -33,7 +32,7 @@ SWITCHES = (
 
 @pytest.fixture(scope="module")
 def segmenter():
-    return gss_keras.GenerativeSegmenter(tiny_prior())
+    return lively_segmenter()
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +60,7 @@ def visit(browser, address, **context):
     """Open the page; nothing may fail or be loaded from elsewhere."""
     failures, addresses = [], []
     with browser.new_context(**context) as visitor:
-        visitor.set_default_timeout(30_000)
+        visitor.set_default_timeout(90_000)
         page = visitor.new_page()
         page.on("pageerror", lambda error: failures.append(str(error)))
         page.on("request", lambda request: addresses.append(request.url))
