@@ -8,7 +8,7 @@ from gss_keras.discriminative import HEADS
 
 HEAD_NAMES = [
     "fcn",
-    "segformer",
+    pytest.param("segformer", marks=pytest.mark.any_backend),
     pytest.param("deeplab_v3_plus", marks=pytest.mark.any_backend),
 ]
 

@@ -7,6 +7,8 @@ import gss_keras
 from gss_keras import palettes, visualize
 from gss_keras.data import catalog
 
+pytestmark = pytest.mark.any_backend
+
 
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "int64"])
 def test_paint_gives_every_class_its_color(dtype):

@@ -13,6 +13,8 @@ import gss_keras
 from gss_keras import cli
 from gss_keras.data import streets
 
+pytestmark = pytest.mark.any_backend
+
 COMMANDS = ["predict", "evaluate", "export", "convert", "demo", "info"]
 
 
