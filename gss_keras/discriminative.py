@@ -9,6 +9,9 @@ from gss_keras.layers.fusion import LevelFusion, ProjectionBlock
 from gss_keras.layers.padding import pad_edges
 
 _STRIDES = (4, 8, 16, 32)
+# DeepLabV3+'s of its map of stride 16, 6, 12 and 18, at stride 32.
+_DILATIONS = (3, 6, 9)
+_DETAILS = 48
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
@@ -26,9 +29,9 @@ class DiscriminativeSegmenter(BaseSegmenter):
             through two 3x3 convolutions. `"segformer"`: each level is
             projected linearly, all are brought to 1/4 and fused by one 1x1
             convolution. `"deeplab_v3_plus"`: dilated convolutions of the
-            coarsest level and the finest level, by KerasHub, which must be
-            installed.
-        channels: Channels of the head. KerasHub fixes those of its head.
+            coarsest level and its mean are fused with the finest level and
+            go through two 3x3 convolutions.
+        channels: Channels of the head.
         dropout: Probability with which a whole channel of the last map is
             dropped in training.
         window: As for `GenerativeSegmenter`.
@@ -48,8 +51,8 @@ class DiscriminativeSegmenter(BaseSegmenter):
     Reference:
         Long et al., arXiv 1411.4038 (FCN; the head as it is common today);
         Xie et al., arXiv 2105.15203, section 3.2 (SegFormer); Chen et al.,
-        arXiv 1802.02611 (DeepLabV3+; dilations 3, 6 and 9, since the coarsest
-        level has stride 32 where theirs has 16 and 6, 12 and 18).
+        arXiv 1802.02611 (DeepLabV3+; dilations halved, since the coarsest
+        level has stride 32 where theirs has 16).
     """
 
     parts = ("backbone",)
@@ -103,19 +106,24 @@ def _fcn(backbone, photos, channels):
     levels = [maps[stride] for stride in _STRIDES]
     x = LevelFusion(channels // 2, channels, name="fusion")(levels)
     for index in range(2):
-        x = layers.Conv2D(
-            channels,
-            3,
-            padding="same",
-            use_bias=False,
-            kernel_initializer="he_normal",
-            name=f"convolution_{index}",
-        )(x)
-        x = layers.BatchNormalization(
-            momentum=0.9, epsilon=1e-5, name=f"norm_{index}"
-        )(x)
-        x = layers.ReLU(name=f"relu_{index}")(x)
+        x = _convolution(x, channels, f"convolution_{index}")
     return x
+
+
+def _convolution(x, channels, name, dilation=1):
+    x = layers.Conv2D(
+        channels,
+        3,
+        padding="same",
+        dilation_rate=dilation,
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=name,
+    )(x)
+    x = layers.BatchNormalization(
+        momentum=0.9, epsilon=1e-5, name=f"{name}_norm"
+    )(x)
+    return layers.ReLU(name=f"{name}_relu")(x)
 
 
 def _segformer(backbone, photos, channels):
@@ -133,28 +141,28 @@ def _segformer(backbone, photos, channels):
 
 
 def _deeplab_v3_plus(backbone, photos, channels):
-    del channels
-    import keras_hub
-
-    encoder = keras.Model(backbone.inputs, backbone.output)
-    encoder.pyramid_outputs = {
-        f"P{stride.bit_length() - 1}": backbone.output[stride]
-        for stride in _STRIDES
-    }
-    model = keras_hub.models.DeepLabV3Backbone(
-        encoder,
-        low_level_feature_key="P2",
-        spatial_pyramid_pooling_key="P5",
-        upsampling_size=8,
-        dilation_rates=[3, 6, 9],
-        name="deeplab_v3_plus",
+    # KerasHub's fails on TensorFlow where the photo's size is not known.
+    maps = backbone(photos)
+    finest, coarsest = maps[_STRIDES[0]], maps[_STRIDES[-1]]
+    mean = layers.GlobalAveragePooling2D(keepdims=True, name="mean")(coarsest)
+    mean = ProjectionBlock(channels, name="mean_projection")(mean)
+    x = layers.Concatenate(name="pyramid")(
+        [
+            ProjectionBlock(channels, name="pointwise")(coarsest),
+            *[
+                _convolution(coarsest, channels, f"dilated_{rate}", rate)
+                for rate in _DILATIONS
+            ],
+            ResizeLike(name="spread_mean")(mean, coarsest),
+        ]
     )
-    # It would resize its last map to the photo's size before the classifier:
-    # the same logits, for 16 times the work.
-    fused = keras.Model(
-        model.inputs, model.get_layer("segmentation_head_relu").output
-    )
-    return fused(photos)
+    x = ProjectionBlock(channels, name="pyramid_projection")(x)
+    x = ResizeLike(name="upsample")(x, finest)
+    details = ProjectionBlock(_DETAILS, name="details")(finest)
+    x = layers.Concatenate(name="with_details")([x, details])
+    for index in range(2):
+        x = _convolution(x, channels, f"convolution_{index}")
+    return x
 
 
 HEADS = {

@@ -14,8 +14,6 @@ HEAD_NAMES = [
 
 
 def tiny_rival(head="fcn", **kwargs):
-    if head == "deeplab_v3_plus":
-        pytest.importorskip("keras_hub")
     return gss_keras.DiscriminativeSegmenter(
         tiny_backbone(), 5, head, channels=8, **kwargs
     )
