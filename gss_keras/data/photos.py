@@ -44,7 +44,12 @@ def read_any_photo(file):
     """
     with _opened(file) as picture:
         picture.load()
-        return np.array(_as_rgb(_upright(picture), file))
+        if picture.mode == "F":
+            raise ValueError(
+                "A photo must have whole numbers as pixels. Received: "
+                f"{file}, a picture of floats. {_REMEDY}."
+            )
+        return np.array(as_rgb(upright(picture)))
 
 
 def photo_size(file):
@@ -103,24 +108,33 @@ def _unreadable(file, error):
     )
 
 
-def _upright(picture):
+def upright(picture):
+    """Turn a picture that the camera held sideways, as its EXIF entry says.
+
+    Args:
+        picture: A Pillow picture, loaded.
+
+    Returns:
+        A Pillow picture. A damaged entry leaves it as it lies in the file.
+    """
     from PIL import ImageOps
 
-    # A damaged entry leaves the photo as it lies in the file.
     with contextlib.suppress(Exception):
         picture = ImageOps.exif_transpose(picture)
     return picture
 
 
-def _as_rgb(picture, file):
-    """Return a picture of any mode as 8-bit RGB."""
+def as_rgb(picture):
+    """Turn a picture of any mode but "F", floats, into 8-bit RGB.
+
+    Args:
+        picture: A Pillow picture.
+
+    Returns:
+        A Pillow picture of mode "RGB".
+    """
     from PIL import Image
 
-    if picture.mode == "F":
-        raise ValueError(
-            "A photo must have whole numbers as pixels. Received: "
-            f"{file}, a picture of floats. {_REMEDY}."
-        )
     # Gray with 16 bits: Pillow would cut off what exceeds 255.
     if picture.mode.startswith("I"):
         pixels = np.clip(np.asarray(picture), 0, 65535)

@@ -1,11 +1,12 @@
 """Read whatever a visitor sends as a photo, in bounded memory."""
 
-import contextlib
 import dataclasses
 import io
 import math
 
 import numpy as np
+
+from gss_keras.data.photos import as_rgb, upright
 
 # Those of Pillow's readers that photos come in. It has others, which start
 # programs or read formats that are hard to read safely.
@@ -133,41 +134,27 @@ def resize(pixels, size):
 
 
 def _reduce(picture, max_pixels):
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     file_size = picture.size
     smallest = reduced_size(file_size, max_pixels)
     # JPEG is decoded at a half, a quarter or an eighth where that suffices.
     picture.draft(None, smallest)
     picture.load()
-    # A damaged entry leaves the photo as it lies in the file.
-    with contextlib.suppress(Exception):
-        upright = ImageOps.exif_transpose(picture)
-        if upright.size != picture.size:
-            file_size, smallest = file_size[::-1], smallest[::-1]
-        picture = upright
-    picture = _as_rgb(picture)
+    turned = upright(picture)
+    if turned.size != picture.size:
+        file_size, smallest = file_size[::-1], smallest[::-1]
+    if turned.mode == "F":
+        raise UploadError(
+            "A photo must have whole numbers as pixels. Received: a picture "
+            "of floats. Save the photo as JPEG and try again."
+        )
+    picture = as_rgb(turned)
     if picture.size != smallest:
         picture = picture.resize(
             smallest, Image.Resampling.BILINEAR, reducing_gap=3.0
         )
     return Photo(np.array(picture), file_size)
-
-
-def _as_rgb(picture):
-    """Return a picture of any mode as 8-bit RGB."""
-    from PIL import Image
-
-    if picture.mode == "F":
-        raise UploadError(
-            "A photo must have whole numbers as pixels. Received: a picture "
-            "of floats. Save the photo as JPEG and try again."
-        )
-    # Gray with 16 bits: Pillow would cut off what exceeds 255.
-    if picture.mode.startswith("I"):
-        pixels = np.clip(np.asarray(picture), 0, 65535)
-        picture = Image.fromarray((pixels // 257).astype("uint8"))
-    return picture.convert("RGB")
 
 
 def _check_size(size):
