@@ -8,7 +8,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from gss_keras.layers.backend import argmax, resize_bilinear
+from gss_keras.export.answers import (
+    certainty_of_tokens,
+    of_class,
+    spread_over_pixels,
+)
+from gss_keras.layers.backend import argmax
 from gss_keras.stage import Answer
 
 # How many tokens of a field stand to each side of the one that is shown: as
@@ -142,10 +147,7 @@ class Analyzer:
         logits = prior.vocabulary(seen["features"])
         highest = ops.max(logits, axis=-1, keepdims=True)
         probability = 1 / ops.sum(ops.exp(logits - highest), axis=-1)
-        if "pixel_logits" in seen:
-            certainty = ops.softmax(ops.cast(seen["pixel_logits"], "float32"))
-        else:
-            certainty = probability[..., None]
+        certainty = certainty_of_tokens(seen, logits)
         return argmax(logits), probability, certainty
 
     def _read_classes(self, maskige_and_certainty):
@@ -157,13 +159,8 @@ class Analyzer:
             maskige, *size, inverse=self._segmenter.inverse
         )
         mask = argmax(logits)
-        if certainty.shape[-1] == 1:
-            stride = self.posterior.token_stride
-            confidence = ops.repeat(certainty[..., 0], stride, axis=1)
-            return mask, ops.repeat(confidence, stride, axis=2)
-        certainty = resize_bilinear(certainty, *size)
-        confidence = ops.take_along_axis(certainty, mask[..., None], axis=-1)
-        return mask, confidence[..., 0]
+        certainty = spread_over_pixels(certainty, self.posterior.token_stride)
+        return mask, of_class(certainty, mask)
 
 
 def pad_photo(photo):

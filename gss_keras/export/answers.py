@@ -62,9 +62,7 @@ def answer(segmenter, photos, outputs=OUTPUTS, window=None, stride=None):
         }
     answers["masks"] = argmax(answers["logits"])
     if has_confidence:
-        answers["confidence"] = _of_class(
-            answers["certainty"], answers["masks"]
-        )
+        answers["confidence"] = of_class(answers["certainty"], answers["masks"])
     return {name: answers[name] for name in outputs}
 
 
@@ -131,11 +129,9 @@ def look(segmenter, photos, has_certainty=True):
         "maskige": ops.cast(maskige, "float32"),
     }
     if has_certainty:
-        stride = posterior.token_stride
-        if "pixel_logits" in seen:
-            certainty = _class_probabilities(seen["pixel_logits"], stride)
-        else:
-            certainty = _token_probability(token_logits, stride)
+        certainty = spread_over_pixels(
+            certainty_of_tokens(seen, token_logits), posterior.token_stride
+        )
         answers["certainty"] = certainty[:, : size[0], : size[1]]
     return answers
 
@@ -145,20 +141,50 @@ def _has_tokens_only(segmenter):
     return prior is not None and prior.pixel_classifier is None
 
 
-def _class_probabilities(pixel_logits, stride):
-    probabilities = ops.softmax(ops.cast(pixel_logits, "float32"))
-    height, width = ops.shape(pixel_logits)[1:3]
-    return resize_bilinear(probabilities, stride * height, stride * width)
+def certainty_of_tokens(seen, token_logits):
+    """Say at each token how probable each class is, or else the token.
+
+    Args:
+        seen: What a `LatentPrior` gives for photos.
+        token_logits: Float tensor `(batch, rows, columns, codebook_size)`.
+
+    Returns:
+        Float32 tensor `(batch, rows, columns, num_classes)` in [0, 1]; where
+        the prior has no pixel branch, of one channel, the probability of the
+        likeliest token.
+    """
+    if "pixel_logits" in seen:
+        return ops.softmax(ops.cast(seen["pixel_logits"], "float32"))
+    return ops.max(ops.softmax(token_logits), axis=-1, keepdims=True)
 
 
-def _token_probability(token_logits, stride):
-    probability = ops.max(ops.softmax(token_logits), axis=-1, keepdims=True)
-    probability = ops.repeat(probability, stride, axis=1)
-    return ops.repeat(probability, stride, axis=2)
+def spread_over_pixels(certainty, stride):
+    """Bring the certainty of tokens to the pixels that they paint.
+
+    Args:
+        certainty: What `certainty_of_tokens` returned.
+        stride: Side in pixels of a token's square.
+
+    Returns:
+        Float32 tensor of `stride` times the height and width.
+    """
+    if certainty.shape[-1] == 1:
+        certainty = ops.repeat(certainty, stride, axis=1)
+        return ops.repeat(certainty, stride, axis=2)
+    height, width = ops.shape(certainty)[1:3]
+    return resize_bilinear(certainty, stride * height, stride * width)
 
 
-def _of_class(certainty, masks):
-    """Take each pixel's certainty of the class in its mask."""
+def of_class(certainty, masks):
+    """Take each pixel's certainty of the class in its mask.
+
+    Args:
+        certainty: Float tensor `(batch, height, width, num_classes or 1)`.
+        masks: Int tensor `(batch, height, width)`.
+
+    Returns:
+        Float tensor `(batch, height, width)`.
+    """
     if certainty.shape[-1] == 1:
         return certainty[..., 0]
     chosen = ops.take_along_axis(certainty, masks[..., None], axis=-1)
