@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from gss_keras.layers.backend import run_for_one_part
+from gss_keras.distribution.backend import run_for_one_part
 
 # Two int32 counters a cell: the lower one hands over to the upper one
 # before it can overflow. Float32 would stop counting at 2 ** 24 pixels.

@@ -5,7 +5,7 @@ import contextlib
 import keras
 from keras import ops
 
-from gss_keras.layers import backend
+from gss_keras.distribution import backend
 
 _is_evaluation_shared = False
 

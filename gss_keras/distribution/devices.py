@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from gss_keras.layers import backend
+from gss_keras.distribution import backend
 
 
 def data_parallel(num_devices=None):

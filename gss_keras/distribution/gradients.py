@@ -4,7 +4,7 @@ import math
 
 from keras import ops
 
-from gss_keras.layers import backend
+from gss_keras.distribution import backend
 
 # Gradients are averaged in pieces of so many numbers, 64 MiB in float32:
 # large enough to keep a connection busy, small beside the gradients.

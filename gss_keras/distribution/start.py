@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from gss_keras.distribution import backend
 from gss_keras.distribution.gradients import average_gradients
-from gss_keras.layers import backend
 
 
 def start_together(model):
