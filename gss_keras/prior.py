@@ -5,12 +5,13 @@ import numpy as np
 from keras import ops
 
 from gss_keras.checks import check_pair, check_photos
+from gss_keras.distribution import shared_mean
 from gss_keras.layers.backend import argmax, resize_bilinear
 from gss_keras.layers.fusion import LevelFusion, ProjectionBlock
 from gss_keras.layers.padding import pad_edges
 from gss_keras.layers.vocabulary import Vocabulary
 from gss_keras.layers.window_attention import swin_blocks
-from gss_keras.losses import masked_cross_entropy, masked_mean
+from gss_keras.losses import masked_cross_entropy
 from gss_keras.metrics import SegmentationScores
 from gss_keras.presets import PresetMixin
 from gss_keras.stage import Stage
@@ -228,10 +229,10 @@ class LatentPrior(PresetMixin, Stage):
             guesses = argmax(pixel_logits)
 
         true_tokens, counted = self.posterior.target_tokens(masks, guesses)
-        losses, tokens = self.vocabulary.cross_entropy(
-            y_pred["features"], true_tokens
+        surprise, tokens = self.vocabulary.cross_entropy(
+            y_pred["features"], true_tokens, counted, training
         )
-        token_loss = masked_mean(losses, counted)
+        token_loss = shared_mean(surprise, ops.sum(counted))
 
         self.token_loss.update_state(token_loss)
         self.pixel_loss.update_state(pixel_loss)

@@ -124,6 +124,129 @@ def loop_in_turn(count, step, total):
     return total
 
 
+def scan_in_turn(count, step, carry):
+    """Run a loop that also collects a result of every step.
+
+    As in `loop_in_turn`, no step begins before the one before it has ended.
+
+    Args:
+        count: Number of steps, at least 1; integer or scalar integer tensor.
+        step: Function from the step's index and the carried tensors to the
+            next carried ones, of the same shapes, and a tuple of results.
+        carry: Tuple of tensors that the first step gets; may be empty.
+
+    Returns:
+        The tensors that the last step carries on, and a tuple of the results,
+        those of all steps stacked along a new first axis.
+    """
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.lax.scan(
+            lambda carry, index: step(index, carry), carry, ops.arange(count)
+        )
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        if not tf.executing_eagerly():
+            return _scan_in_graph(count, step, carry)
+    results = []
+    for index in range(int(count)):
+        carry, result = step(index, carry)
+        results.append(result)
+    return carry, tuple(ops.stack(r) for r in zip(*results, strict=True))
+
+
+def _scan_in_graph(count, step, carry):
+    import tensorflow as tf
+
+    # Shows what a step gives; TensorFlow leaves out what nobody asks for.
+    _, results = step(0, carry)
+    arrays = tuple(
+        tf.TensorArray(r.dtype, count, element_shape=r.shape) for r in results
+    )
+
+    def body(index, carry, arrays):
+        carry, results = step(index, carry)
+        pairs = zip(arrays, results, strict=True)
+        return index + 1, carry, tuple(a.write(index, r) for a, r in pairs)
+
+    _, carry, arrays = tf.while_loop(
+        lambda index, *_: index < count,
+        body,
+        (tf.constant(0), carry, arrays),
+        parallel_iterations=1,
+    )
+    return carry, tuple(array.stack() for array in arrays)
+
+
+def with_gradients(function, *inputs):
+    """Call a function that works out its own gradients.
+
+    Args:
+        function: Function of `inputs`. Returns a scalar, a tuple of further
+            results, which have no gradients, and a tuple of the scalar's
+            gradients with respect to the inputs, None for inputs without.
+        *inputs: Tensors.
+
+    Returns:
+        The scalar, whose gradients are these, and the further results.
+    """
+    backend = keras.backend.backend()
+    if backend == "torch":
+        scalar, *others = _torch_with_gradients().apply(function, *inputs)
+        return scalar, tuple(others)
+
+    def scaled(scale, gradients):
+        return tuple(
+            None if g is None else ops.cast(scale, g.dtype) * g
+            for g in gradients
+        )
+
+    if backend == "jax":
+        import jax
+
+        call = jax.custom_vjp(lambda *inputs: function(*inputs)[:2])
+
+        def forward(*inputs):
+            scalar, others, gradients = function(*inputs)
+            return (scalar, others), gradients
+
+        call.defvjp(forward, lambda g, results: scaled(results[0], g))
+        return call(*inputs)
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def call(*inputs):
+        scalar, others, gradients = function(*inputs)
+        return (scalar, *others), lambda scale, *_: scaled(scale, gradients)
+
+    # Variables are read here: a function may not use them unannounced.
+    scalar, *others = call(*map(tf.convert_to_tensor, inputs))
+    return scalar, tuple(others)
+
+
+@functools.cache
+def _torch_with_gradients():
+    """Define it where there is PyTorch."""
+    import torch
+
+    class WithGradients(torch.autograd.Function):
+        @staticmethod
+        def forward(context, function, *inputs):
+            scalar, others, gradients = function(*inputs)
+            context.save_for_backward(*gradients)
+            context.mark_non_differentiable(*others)
+            return scalar, *others
+
+        @staticmethod
+        def backward(context, scale, *others):  # noqa: ARG004
+            gradients = context.saved_tensors
+            return None, *(None if g is None else scale * g for g in gradients)
+
+    return WithGradients
+
+
 def refuse_unless(requirements, tensor):
     """Let a TensorFlow graph end with an error where a tensor has a bad shape.
 

@@ -120,22 +120,6 @@ def test_malformed_attention_is_refused():
         WindowAttention(8, heads=2, window=4, shift=4)
 
 
-def test_vocabulary_gives_the_best_token_and_its_surprise():
-    layer, features = Vocabulary(7), noise(2, 3, 4, 5)
-    logits = ops.convert_to_numpy(layer(features))
-    np.testing.assert_array_equal(
-        ops.convert_to_numpy(layer.best_tokens(features)), logits.argmax(-1)
-    )
-    tokens = np.random.default_rng(1).integers(0, 7, (2, 3, 4))
-    surprise, best = layer.cross_entropy(features, tokens)
-    shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
-    expected = -np.log(np.take_along_axis(shares, tokens[..., None], -1))
-    np.testing.assert_allclose(
-        ops.convert_to_numpy(surprise), expected[..., 0], rtol=1e-5
-    )
-    np.testing.assert_array_equal(ops.convert_to_numpy(best), logits.argmax(-1))
-
-
 @pytest.mark.parametrize("size", [(6, 10), (3, 5), (7, 4)])
 def test_resize_has_pixel_centers_at_half_integers(size):
     # A linear ramp stays a linear ramp, but for the clamped borders.
