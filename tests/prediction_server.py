@@ -1,7 +1,9 @@
 """A small server of TensorFlow Serving's own protocol, over a SavedModel.
 
 It takes the newest version of a model, replays its warm-up requests and
-answers `Predict` as `tensorflow_model_server` does:
+answers `Predict` as `tensorflow_model_server` does. Like that, it refuses
+what is no tensor, or not the one that the model's signature asks for, before
+the model sees it:
 
     python tests/prediction_server.py models/segmenter --port 8500
 """
@@ -11,6 +13,7 @@ import pathlib
 import sys
 
 import grpc
+import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import (
     predict_pb2,
@@ -40,12 +43,10 @@ class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     def answer(self, request):
         name = request.model_spec.signature_name or "serving_default"
-        arrays = {
-            key: tf.constant(tf.make_ndarray(tensor))
-            for key, tensor in request.inputs.items()
-        }
+        signature = self.model.signatures[name]
+        tensors = read_inputs(request, signature.structured_input_signature[1])
         response = predict_pb2.PredictResponse()
-        for key, value in self.model.signatures[name](**arrays).items():
+        for key, value in signature(**tensors).items():
             if not request.output_filter or key in request.output_filter:
                 response.outputs[key].CopyFrom(
                     tf.make_tensor_proto(value.numpy())
@@ -55,8 +56,38 @@ class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
     def Predict(self, request, context):  # noqa: N802
         try:
             return self.answer(request)
+        except BadRequestError as error:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except tf.errors.InvalidArgumentError as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, error.message)
+
+
+class BadRequestError(Exception):
+    """What the client can mend."""
+
+
+def read_inputs(request, wanted):
+    """Read a request's tensors by name, as the signature wants them."""
+    if set(request.inputs) != set(wanted):
+        raise BadRequestError(
+            f"The signature takes {sorted(wanted)}. "
+            f"Received: {sorted(request.inputs)}"
+        )
+    tensors = {}
+    for name, spec in wanted.items():
+        proto = request.inputs[name]
+        try:
+            tensors[name] = tf.constant(tf.make_ndarray(proto))
+        except (TypeError, ValueError) as error:
+            raise BadRequestError(
+                f"`{name}` is no whole tensor: {error}"
+            ) from None
+        if tensors[name].dtype != spec.dtype:
+            raise BadRequestError(
+                f"`{name}` must be {spec.dtype.name}. "
+                f"Received: {tensors[name].dtype.name}"
+            )
+    return tensors
 
 
 def serve(base, port=0, threads=8):
@@ -74,15 +105,21 @@ def serve(base, port=0, threads=8):
 
 
 def client(port):
-    """Return a function from photos to arrays, through the network."""
+    """Return a function from photos to arrays, through the network.
+
+    It takes an array or, as a broken client might send it, a tensor proto
+    and any name.
+    """
     stub = prediction_service_pb2_grpc.PredictionServiceStub(
         grpc.insecure_channel(f"127.0.0.1:{port}", options=UNLIMITED)
     )
 
-    def predict(photos, timeout=120):
+    def predict(photos, timeout=120, name="photos"):
         request = predict_pb2.PredictRequest()
         request.model_spec.name = "segmenter"
-        request.inputs["photos"].CopyFrom(tf.make_tensor_proto(photos))
+        if isinstance(photos, np.ndarray):
+            photos = tf.make_tensor_proto(photos)
+        request.inputs[name].CopyFrom(photos)
         response = stub.Predict(request, timeout)
         return {
             name: tf.make_ndarray(tensor)

@@ -42,8 +42,9 @@ def segmenter():
 
 @pytest.fixture(scope="module")
 def saved(segmenter, tmp_path_factory):
-    path = tmp_path_factory.mktemp("export") / "model"
-    assert segmenter.export(path, outputs=ALL) == path
+    base = tmp_path_factory.mktemp("export") / "model"
+    path = segmenter.export(base, version=1, outputs=ALL)
+    assert path == base / "1"
     return path
 
 
@@ -275,21 +276,67 @@ def test_tensorflow_serving_clients_are_answered(segmenter, tmp_path):
         server.stop(None).wait()
 
 
+def cut_short(photos):
+    import tensorflow as tf
+
+    proto = tf.make_tensor_proto(photos)
+    proto.tensor_content = proto.tensor_content[:-1]
+    return proto
+
+
+@tensorflow_only
+def test_a_server_outlives_bad_requests(segmenter, saved):
+    pytest.importorskip("tensorflow_serving")
+    import grpc
+    import prediction_server
+
+    photos = tiny_data()[0]
+    bad = [(bad, {}, message) for bad, message in BAD_PHOTOS.values()]
+    bad += [
+        (photos.astype("uint16") * 257, {}, "must be uint8.*uint16"),
+        (photos.astype("int16"), {}, "must be uint8.*int16"),
+        (photos.astype("float32") / 255, {}, "must be uint8.*float32"),
+        (np.array([b"street.png"]), {}, "must be uint8.*string"),
+        (cut_short(photos), {}, "`photos` is no whole tensor"),
+        (photos, {"name": "images"}, r"takes \['photos'\].*'images'"),
+    ]
+    server, port, _ = prediction_server.serve(saved.parent)
+    try:
+        predict = prediction_server.client(port)
+        for request, options, message in bad:
+            with pytest.raises(grpc.RpcError, match=message) as error:
+                predict(request, **options)
+            assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+            assert len(error.value.details()) < 500
+        for good in photos_of_sizes():
+            masks = predict(good)["masks"]
+            np.testing.assert_array_equal(masks, segmenter.predict(good))
+    finally:
+        server.stop(None).wait()
+
+
 @tensorflow_only
 @pytest.mark.parametrize(
-    "window", [None, pytest.param((20, 32), marks=pytest.mark.slow)]
+    "windows",
+    [
+        {},
+        pytest.param(
+            {"window": (20, 32), "stride": (12, 20)}, marks=pytest.mark.slow
+        ),
+    ],
+    ids=["whole", "windows"],
 )
-def test_onnx_runtime_gives_the_same_masks(segmenter, window, tmp_path):
+def test_onnx_runtime_gives_the_same_masks(segmenter, windows, tmp_path):
     pytest.importorskip("tf2onnx")
     runtime = pytest.importorskip("onnxruntime")
     path = tmp_path / "segmenter.onnx"
-    segmenter.export(path, "onnx", window=window)
+    segmenter.export(path, "onnx", **windows)
     session = runtime.InferenceSession(path)
     for photos in photos_of_sizes():
         masks, confidence = session.run(
             ["masks", "confidence"], {"photos": photos}
         )
-        predicted = segmenter.predict(photos, window=window)
+        predicted = segmenter.predict(photos, **windows)
         np.testing.assert_array_equal(masks, predicted)
         assert confidence.shape == masks.shape
     assert list(tmp_path.iterdir()) == [path]
