@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from gss_keras.backbones.convolution import convolution_blocks
 from gss_keras.checks import check_pair, check_photos
 from gss_keras.distribution import shared_mean
 from gss_keras.layers.backend import argmax, resize_bilinear
@@ -15,8 +16,11 @@ from gss_keras.losses import masked_cross_entropy
 from gss_keras.metrics import SegmentationScores
 from gss_keras.presets import PresetMixin
 from gss_keras.stage import Stage
+from gss_keras.token_classes import count_token_classes, square_likelihoods
 
 _STRIDES = (4, 8, 16, 32)
+# Pixels of a square say much the same: this share of their votes counts.
+_GUIDANCE = 0.5
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
@@ -38,16 +42,18 @@ class LatentPrior(PresetMixin, Stage):
         level_channels: Channels each pyramid level is projected to.
         channels: Channels of the fused map and of the attention blocks.
         depth: Number of attention blocks.
-        heads: Attention heads; `channels` is a multiple.
+        heads: Attention heads; `channels` is a multiple. None for blocks of
+            one 3x3 convolution each in place of attention.
         window: Side of an attention window in tokens.
         projection: Channels of the map that is classified into tokens.
         dropout: Probability with which a whole channel of that map is
             dropped in training.
         pixel_branch: "separate" if the pixel branch fuses the pyramid once
             more, with weights of its own; "shared" if it reads the fused map
-            of the token branch (the release's "single fusion"); None for no
-            such branch (the release's FT-W): ignored pixels then stay in the
-            ignore color.
+            of the token branch (the release's "single fusion"); "guiding" if
+            it reads that map after the blocks, and tokens are then chosen
+            from what it holds likely, too: call `adapt` before `fit`; None
+            for none (the release's FT-W): ignored pixels keep their color.
         pixel_loss_weight: Weight of the pixel branch's loss, from 0 to 1;
             tokens get the rest, or all where there is no such branch.
         pad_to: Photos are padded at the bottom and the right, by repeating
@@ -62,7 +68,7 @@ class LatentPrior(PresetMixin, Stage):
 
     Returns:
         A dict with `features`, float `(batch, ceil(height / 4),
-        ceil(width / 4), projection)`, the map before the vocabulary, and,
+        ceil(width / 4), any)`, the map before the vocabulary, and,
         with a pixel branch, `pixel_logits`, float32 `(batch,
         ceil(height / 4), ceil(width / 4), num_classes)`.
 
@@ -99,10 +105,10 @@ class LatentPrior(PresetMixin, Stage):
     ):
         shapes = _level_shapes(backbone)
         _check_token_stride(posterior)
-        if pixel_branch not in ("separate", "shared", None):
+        if pixel_branch not in ("separate", "shared", "guiding", None):
             raise ValueError(
-                "`pixel_branch` must be 'separate', 'shared' or None. "
-                f"Received: pixel_branch={pixel_branch!r}"
+                "`pixel_branch` must be 'separate', 'shared', 'guiding' or "
+                f"None. Received: pixel_branch={pixel_branch!r}"
             )
         super().__init__(**kwargs)
         self.config = {
@@ -124,7 +130,9 @@ class LatentPrior(PresetMixin, Stage):
 
         # The token branch, then the pixel branch, in the order of the trip.
         self.fusion = LevelFusion(level_channels, channels, name="fusion")
-        self.blocks = swin_blocks(channels, depth, heads, window)
+        self.blocks = convolution_blocks(channels, depth)
+        if heads:
+            self.blocks = swin_blocks(channels, depth, heads, window)
         self.norm = keras.layers.LayerNormalization(epsilon=1e-5, name="norm")
         self.projection = ProjectionBlock(projection, name="projection")
         self.dropout = keras.layers.SpatialDropout2D(dropout, name="dropout")
@@ -153,13 +161,49 @@ class LatentPrior(PresetMixin, Stage):
         self.fusion.build(shapes)
         for layer in [*self.blocks, self.norm, self.projection]:
             layer.build((None, None, None, channels))
-        self.vocabulary.build((None, None, None, self.config["projection"]))
+        width = self.config["projection"]
+        if self.is_guided:
+            width += self.posterior.num_classes * _STRIDES[0] ** 2
+        self.vocabulary.build((None, None, None, width))
         if self.pixel_fusion:
             self.pixel_fusion.build(shapes)
             channels = self.config["level_channels"]
         if self.pixel_classifier:
             self.pixel_classifier.build((None, None, None, channels))
         self.built = True
+
+    @property
+    def is_guided(self):
+        """Whether the pixel branch guides the choice of tokens."""
+        return self.config["pixel_branch"] == "guiding"
+
+    def adapt(self, masks):
+        """Learn by counting what tokens stand for, before `fit`.
+
+        With `pixel_branch="guiding"`, a token's score starts from how likely
+        the pixel branch holds the classes that lie in the token's square.
+        `fit` goes on from there, where it would otherwise have to find out
+        for each token of the codebook alone.
+
+        Args:
+            masks: Iterable of int masks `(height, width)` of any sizes, such
+                as those of the training set; ids outside `[0, num_classes)`
+                are ignored. A few hundred are enough.
+
+        Raises:
+            ValueError: If there is no mask, or the pixel branch does not
+                guide the tokens.
+        """
+        if not self.is_guided:
+            raise ValueError(
+                "`adapt` needs a prior with `pixel_branch='guiding'`. "
+                f"Received: pixel_branch={self.config['pixel_branch']!r}"
+            )
+        kernel, bias = self.vocabulary.get_weights()
+        shares, _ = count_token_classes(self.posterior, masks)
+        shares = shares.reshape(len(shares), -1).T
+        kernel[self.config["projection"] :] = _GUIDANCE * shares
+        self.vocabulary.set_weights([kernel, bias])
 
     def learned_layers(self):
         return [layer for layer in self.layers if layer is not self.posterior]
@@ -173,6 +217,8 @@ class LatentPrior(PresetMixin, Stage):
         pixels = features
         for block in self.blocks:
             features = block(features, training=training)
+        if self.is_guided:
+            pixels = self.dropout(features, training=training)
         features = self.projection(self.norm(features), training=training)
         maps = {"features": self.dropout(features, training=training)}
 
@@ -180,6 +226,10 @@ class LatentPrior(PresetMixin, Stage):
             pixels = self.pixel_fusion(levels, training=training)
         if self.pixel_classifier:
             maps["pixel_logits"] = self.pixel_classifier(pixels)
+        if self.is_guided:
+            likely = square_likelihoods(maps["pixel_logits"], _STRIDES[0])
+            pair = maps["features"], ops.cast(likely, self.compute_dtype)
+            maps["features"] = ops.concatenate(pair, axis=-1)
         rows, columns = (-(-n // 4) for n in ops.shape(photos)[1:3])
         return {name: m[:, :rows, :columns] for name, m in maps.items()}
 
@@ -275,7 +325,8 @@ class LatentPrior(PresetMixin, Stage):
 
         Everything up to the last map is copied. So is the vocabulary if the
         new posterior has the same tokenizer, whose tokens mean the same. The
-        pixel classifier starts anew. Continue with `fit`.
+        pixel classifier starts anew, and so does its guidance. Continue with
+        `adapt`, where it guides, and `fit`.
 
         Args:
             posterior: The `LatentPosterior` of the new classes.
@@ -288,10 +339,14 @@ class LatentPrior(PresetMixin, Stage):
         layers = [(getattr(self, k), getattr(new, k)) for k in kept]
         layers = [pair for pair in layers if pair[0]]
         layers += zip(self.blocks, new.blocks, strict=True)
-        if _same_weights(self.posterior.tokenizer, posterior.tokenizer):
-            layers.append((self.vocabulary, new.vocabulary))
         for old_layer, new_layer in layers:
             new_layer.set_weights(old_layer.get_weights())
+        if _same_weights(self.posterior.tokenizer, posterior.tokenizer):
+            kernel, bias = self.vocabulary.get_weights()
+            anew, _ = new.vocabulary.get_weights()
+            kept = self.config["projection"]
+            kernel = np.concatenate([kernel[:kept], anew[kept:]])
+            new.vocabulary.set_weights([kernel, bias])
         return new
 
     @classmethod

@@ -44,7 +44,7 @@ class Settings:
     """Longest and shortest side that photos are brought to."""
     crop: tuple[int, int] = (144, 192)
     backbone: str = "efficientnet_lite0"
-    head: training.Head = training.Head(64, 128, 1, 4, 256)
+    head: training.Head = training.Head(64, 128, 2, None, 256, "guiding", 0.5)
     inverse: training.Schedule = training.Schedule(100, 2e-3, 8, 10)
     """Of FT-W's X^-1, on the predictions of the trained FF."""
     debug: bool = False
@@ -74,8 +74,8 @@ def fit(settings, model, schedule, train, seed, folder):
     batches = functools.partial(
         data.batches, train, schedule.batch_size, augmentation, seed, True, True
     )
-    every = max(1, schedule.steps // 4)
-    watch = training.Watch(validate_every=every, save_every=every)
+    watch = training.Watch(*[max(1, schedule.steps // 4)] * 2)
+    training.adapt_to_masks(model, train)
     training.compile_stage(model, schedule)
     training.train_stage(
         model, lambda n: batches(steps=n), schedule, watch, folder
@@ -115,7 +115,8 @@ def main(settings):
     if settings.debug:
         settings = dataclasses.replace(
             settings, rates=(1e-3,), search_steps=2, steps=2, batch_size=2,
-            crop=(64, 96), fit=None, head=training.Head(8, 16, 1, 2, 24),
+            crop=(64, 96), fit=None,
+            head=training.Head(8, 16, 1, None, 24, "guiding"),
             inverse=training.Schedule(2, 1e-3, 2, 1),
             data_dir=miniature.write("camvid", settings.output / "miniature"),
         )  # fmt: skip

@@ -29,7 +29,8 @@ FLOORS = [
     },  # fmt: skip
     {"maskige", "tokenizer", "backbones", "data", "checks", "views"},
     {"posterior"},
-    {"prior", "palette_search"},
+    {"palette_search", "token_classes"},
+    {"prior"},
     {"base_segmenter", "export"},
     {"segmenter", "discriminative"},
     {"visualize"},

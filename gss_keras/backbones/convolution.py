@@ -94,6 +94,23 @@ class ConvolutionBlock(layers.Layer):
         }
 
 
+def convolution_blocks(channels, depth, kernel_size=3):
+    """Stacks blocks that each see a little further than the one before.
+
+    Args:
+        channels: Channels of every block's result.
+        depth: Number of blocks.
+        kernel_size: Odd side of the kernels.
+
+    Returns:
+        List of `ConvolutionBlock`, named `block_0` and so on.
+    """
+    return [
+        ConvolutionBlock(channels, kernel_size, name=f"block_{index}")
+        for index in range(depth)
+    ]
+
+
 def bottleneck_block(x, channels, name, strides=1, dilation=1, dtype=None):
     """Adds to a map what three convolutions, 1x1, 3x3 and 1x1, make of it.
 

@@ -18,7 +18,11 @@ from gss_keras.training.settings import (
     Settings,
     Watch,
 )
-from gss_keras.training.trainer import compile_stage, train_stage
+from gss_keras.training.trainer import (
+    adapt_to_masks,
+    compile_stage,
+    train_stage,
+)
 
 __all__ = [
     "ARCHITECTURES",
@@ -34,6 +38,7 @@ __all__ = [
     "WarmupPolynomialDecay",
     "Watch",
     "adamw",
+    "adapt_to_masks",
     "build_backbone",
     "compile_stage",
     "run_recipe",

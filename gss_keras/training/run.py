@@ -16,7 +16,11 @@ from gss_keras.prior import LatentPrior
 from gss_keras.segmenter import GenerativeSegmenter
 from gss_keras.tokenizer import DiscreteVAE
 from gss_keras.training.architectures import build_backbone
-from gss_keras.training.trainer import compile_stage, train_stage
+from gss_keras.training.trainer import (
+    adapt_to_masks,
+    compile_stage,
+    train_stage,
+)
 from gss_keras.views import Views
 
 # Settings that may differ when a training goes on.
@@ -116,6 +120,7 @@ class Run:
                 posterior,
                 **dataclasses.asdict(self.settings.head),
             )
+        adapt_to_masks(prior, train)
         self._train("prior", prior, train, self._segmenter(prior), val)
         _save(prior, done)
         return prior

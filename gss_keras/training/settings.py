@@ -57,9 +57,10 @@ class Head:
     level_channels: int = 384
     channels: int = 512
     depth: int = 2
-    heads: int = 16
+    heads: int | None = 16
     projection: int = 2048
-    pixel_branch: Literal["separate", "shared"] = "separate"
+    pixel_branch: Literal["separate", "shared", "guiding"] = "separate"
+    pixel_loss_weight: float = 0.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +155,14 @@ class Settings:
                 )
                 for stage in ("posterior", "prior", "inverse")
             },
-            head=Head(8, 16, 1, 2, 24, self.head.pixel_branch),
+            head=dataclasses.replace(
+                self.head,
+                level_channels=8,
+                channels=16,
+                depth=1,
+                heads=self.head.heads and 2,
+                projection=24,
+            ),
             tokenizer="maskige",
             window=self.window and (64, 64),
             stride=self.stride and (48, 48),

@@ -34,6 +34,21 @@ def compile_stage(model, schedule):
     model.compile(optimizer)
 
 
+def adapt_to_masks(model, source, limit=200):
+    """Let a prior that its pixel branch guides learn what tokens stand for.
+
+    Args:
+        model: Any stage; nothing happens unless it is such a `LatentPrior`.
+        source: Source of the masks to count in, see `gss_keras.data`.
+        limit: Most masks, evenly spread over the source.
+    """
+    if not getattr(model, "is_guided", False):
+        return
+    count = min(limit, len(source))
+    chosen = [i * len(source) // count for i in range(count)]
+    model.adapt(source[index]["mask"] for index in chosen)
+
+
 def train_stage(model, batches, schedule, watch, folder, validate=None):
     """Train a compiled stage, or go on where an earlier call stopped.
 
