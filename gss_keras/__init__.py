@@ -20,6 +20,7 @@ from gss_keras import (
     training,
     visualize,
 )
+from gss_keras.direct_decoder import DirectDecoder, Distillation
 from gss_keras.discriminative import DiscriminativeSegmenter
 from gss_keras.maskige import palettes
 from gss_keras.metrics import SegmentationScores
@@ -31,8 +32,10 @@ from gss_keras.tokenizer.discrete_vae import DiscreteVAE
 __version__ = "0.1.0"
 
 __all__ = [
+    "DirectDecoder",
     "DiscreteVAE",
     "DiscriminativeSegmenter",
+    "Distillation",
     "GenerativeSegmenter",
     "LatentPosterior",
     "LatentPrior",

@@ -8,7 +8,8 @@ from keras import ops
 
 from gss_keras.base_segmenter import BaseSegmenter
 from gss_keras.checks import check_photos
-from gss_keras.layers.backend import argmax
+from gss_keras.direct_decoder import check_decoder
+from gss_keras.layers.backend import argmax, resize_bilinear
 from gss_keras.stage import Answer
 
 
@@ -32,6 +33,8 @@ class GenerativeSegmenter(BaseSegmenter):
             `LatentPosterior`; by default the posterior's own inverse. A
             learned one is trained here on what the prior predicts, and leaves
             the prior and its posterior as they are.
+        decoder: A trained `DirectDecoder`, which reads the tokens in place of
+            the tokenizer's decoder and the inverse mapping; none by default.
         **kwargs: Passed to `keras.Model`.
 
     Call arguments:
@@ -42,23 +45,35 @@ class GenerativeSegmenter(BaseSegmenter):
         Float32 class logits of shape `(batch, height, width, num_classes)`.
 
     Raises:
-        ValueError: If `window` and `stride` are no pairs of positive ints, or
-            a stride exceeds its window.
+        ValueError: If `window` and `stride` are no pairs of positive ints, a
+            stride exceeds its window, the decoder is for other tokens or
+            classes, or both an inverse and a decoder are given.
 
     Reference:
         Chen et al., "Generative Semantic Segmentation", CVPR 2023, figure 2.
     """
 
-    parts = ("prior", "inverse")
+    parts = ("prior", "inverse", "decoder")
     frozen_part = "prior"
 
-    def __init__(self, prior, window=None, stride=None, inverse=None, **kwargs):
+    def __init__(
+        self, prior, window=None, stride=None, inverse=None, decoder=None,
+        **kwargs,
+    ):  # fmt: skip
+        if decoder is not None:
+            check_decoder(decoder, prior.posterior)
+            if inverse is not None:
+                raise ValueError(
+                    "Give an `inverse` or a `decoder`, which needs none. "
+                    f"Received: inverse={inverse!r}, decoder={decoder!r}"
+                )
         # The posterior, which knows their colors, knows the classes' names.
         super().__init__(
             prior.posterior.num_classes, window, stride, None, **kwargs
         )
         self.prior = prior
         self.inverse = prior.posterior.adopt_inverse(inverse)
+        self.decoder = decoder
         self.built = True
 
     @property
@@ -72,12 +87,35 @@ class GenerativeSegmenter(BaseSegmenter):
         return self.posterior.classes
 
     def learned_layers(self):
-        return [self.inverse or self.posterior.inverse]
+        return [self.decoder or self.inverse or self.posterior.inverse]
 
     def call(self, photos, training=None):
         tokens = self.prior.predict_tokens(photos)
-        maskige = self.posterior.tokenizer.decode(tokens)
         height, width = ops.shape(photos)[1], ops.shape(photos)[2]
+        return self.decode(tokens, height, width, training=training)
+
+    def decode(self, tokens, height, width, maskige=None, training=None):
+        """Read class logits of a photo's size off its tokens.
+
+        Args:
+            tokens: Int tensor of shape `(batch, ceil(height / 4),
+                ceil(width / 4))`.
+            height: Height of the photo in pixels.
+            width: Width of the photo in pixels.
+            maskige: What the tokenizer decodes the tokens to, where that is
+                at hand; float `(batch, h, w, 3)`.
+            training: Whether what reads them is being trained.
+
+        Returns:
+            Float32 tensor of shape `(batch, height, width, num_classes)`.
+        """
+        if self.decoder:
+            logits = self.decoder(tokens)
+            if self.posterior.config["alignment"] == "stretch":
+                return resize_bilinear(logits, height, width)
+            return logits[:, :height, :width]
+        if maskige is None:
+            maskige = self.posterior.tokenizer.decode(tokens)
         return self.posterior.class_logits(
             maskige, height, width, training=training, inverse=self.inverse
         )
@@ -128,20 +166,12 @@ class GenerativeSegmenter(BaseSegmenter):
         logits = ops.reshape(logits, (-1, size)) / temperature
         drawn = keras.random.categorical(logits, n, dtype="int32", seed=seed)
         grid = tuple(-(-side // 4) for side in batch.shape[1:3])
+        drawn = [ops.reshape(drawn[:, i], (-1, *grid)) for i in range(n)]
         masks = [
-            self._decode(
-                ops.reshape(drawn[:, i], (-1, *grid)), batch.shape[1:3]
-            )
-            for i in range(n)
+            ops.convert_to_numpy(argmax(self.decode(t, *batch.shape[1:3])))
+            for t in drawn
         ]
         return np.stack(masks if photos.ndim == 4 else [m[0] for m in masks])
-
-    def _decode(self, tokens, size):
-        maskige = self.posterior.tokenizer.decode(tokens)
-        logits = self.posterior.class_logits(
-            maskige, *size, inverse=self.inverse
-        )
-        return ops.convert_to_numpy(argmax(logits))
 
     # Cached outside Keras' tracking: it wraps this model and is no part of it.
     @functools.cached_property

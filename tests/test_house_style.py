@@ -29,7 +29,7 @@ FLOORS = [
     },  # fmt: skip
     {"maskige", "tokenizer", "backbones", "data", "checks", "views"},
     {"posterior"},
-    {"palette_search", "token_classes"},
+    {"direct_decoder", "palette_search", "token_classes"},
     {"prior"},
     {"base_segmenter", "export"},
     {"segmenter", "discriminative"},

@@ -92,7 +92,7 @@ class Analyzer:
         clock.append(time.perf_counter())
         maskige = self._decode(tokens)
         clock.append(time.perf_counter())
-        mask, confidence = self._read([maskige, certainty])
+        mask, confidence = self._read([tokens, maskige, certainty])
         clock.append(time.perf_counter())
 
         stride, scale = self.posterior.token_stride, self.posterior.mask_scale
@@ -150,14 +150,12 @@ class Analyzer:
         certainty = certainty_of_tokens(seen, logits)
         return argmax(logits), probability, certainty
 
-    def _read_classes(self, maskige_and_certainty):
+    def _read_classes(self, seen):
         """Return the mask and the confidence of every pixel."""
-        maskige, certainty = maskige_and_certainty
+        tokens, maskige, certainty = seen
         scale = self.posterior.mask_scale
         size = [side // scale for side in ops.shape(maskige)[1:3]]
-        logits = self.posterior.class_logits(
-            maskige, *size, inverse=self._segmenter.inverse
-        )
+        logits = self._segmenter.decode(tokens, *size, maskige)
         mask = argmax(logits)
         certainty = spread_over_pixels(certainty, self.posterior.token_stride)
         return mask, of_class(certainty, mask)

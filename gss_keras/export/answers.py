@@ -122,9 +122,7 @@ def look(segmenter, photos, has_certainty=True):
     tokens = argmax(token_logits)
     maskige = posterior.tokenizer.decode(tokens)
     answers = {
-        "logits": posterior.class_logits(
-            maskige, *size, inverse=segmenter.inverse
-        ),
+        "logits": segmenter.decode(tokens, *size, maskige),
         "tokens": tokens,
         "maskige": ops.cast(maskige, "float32"),
     }

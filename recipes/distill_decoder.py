@@ -1,0 +1,112 @@
+r"""Distill a segmenter's decoder and X^-1 into one light direct decoder.
+
+Trains on masks alone, and writes a preset of the same segmenter with the
+direct decoder in their place, and `scores.json`: mIoU of true masks through
+the tokens, and of photos, with the one and with the other.
+
+    KERAS_BACKEND=tensorflow python recipes/distill_decoder.py \
+        --preset camvid --dataset camvid --data-dir CamVid
+
+`--debug` needs no data.
+"""
+
+import dataclasses
+import json
+import pathlib
+
+import keras
+import numpy as np
+
+import gss_keras
+from gss_keras import data, evaluation, training
+from gss_keras.data import miniature
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What to distill, on which masks, and for how long."""
+
+    preset: str = "camvid"
+    """Folder or name of a `GenerativeSegmenter`."""
+    dataset: str = "camvid"
+    """A name of `gss_keras.data.catalog`."""
+    data_dir: pathlib.Path | None = None
+    output: pathlib.Path = pathlib.Path("outputs/direct_decoder")
+    schedule: training.Schedule = training.Schedule(
+        1500, 4e-3, batch_size=8, warmup_steps=75, weight_decay=0.0
+    )
+    crop: tuple[int, int] = (96, 128)
+    channels: int = 48
+    depth: int = 2
+    limit: int | None = None
+    """Evaluate only so many photos, evenly spread."""
+    seed: int = 0
+    debug: bool = False
+
+
+def distill(settings, posterior, train):
+    """Return a direct decoder that reads tokens as the posterior does."""
+    decoder = gss_keras.DirectDecoder.for_posterior(
+        posterior, settings.channels, settings.depth
+    )
+    distillation = gss_keras.Distillation(posterior, decoder)
+    schedule = settings.schedule
+    training.compile_stage(distillation, schedule)
+    augmentation = data.Augmentation(settings.crop, (0.75, 1.5), balance=0.5)
+    batches = data.batches(
+        train, schedule.batch_size, augmentation, seed=settings.seed,
+        shuffle=True, repeat=True, masks_only=True,
+    )  # fmt: skip
+    distillation.fit(
+        batches, steps_per_epoch=schedule.steps, shuffle=False, verbose=2
+    )
+    return distillation
+
+
+def main(settings):
+    """Distill, compare, save."""
+    if settings.debug:
+        small = training.Schedule(3, 1e-3, batch_size=2, warmup_steps=1)
+        root = settings.output / "miniature"
+        settings = dataclasses.replace(
+            settings, schedule=small, channels=8, limit=1, crop=(32, 48),
+            data_dir=miniature.write("camvid", root),
+        )  # fmt: skip
+    keras.utils.set_random_seed(settings.seed)
+    train, val = (
+        data.load(settings.dataset, settings.data_dir, split)
+        for split in ("train", "val")
+    )
+    segmenter = gss_keras.GenerativeSegmenter.from_preset(settings.preset)
+    posterior = segmenter.posterior
+    posterior.compile()
+    distillation = distill(settings, posterior, train)
+    direct = gss_keras.GenerativeSegmenter(
+        segmenter.prior, segmenter.window, segmenter.stride,
+        decoder=distillation.decoder,
+    )  # fmt: skip
+    direct.save_to_preset(settings.output / "preset")
+
+    count = settings.limit or len(val)
+    chosen = [i * len(val) // count for i in range(count)]
+    masks = np.stack([val[index]["mask"] for index in chosen])
+    found = {}
+    for name, stage, model in (
+        ("decoder and X^-1", posterior, segmenter),
+        ("direct decoder", distillation, direct),
+    ):
+        through = stage.evaluate(
+            masks, batch_size=2, return_dict=True, verbose=0
+        )
+        photos = evaluation.evaluate(model, val, limit=settings.limit)
+        found[name] = {
+            "reconstruction mIoU": through["mIoU"],
+            "segmentation mIoU": float(photos["mIoU"]),
+        }
+        print(name, found[name], flush=True)
+    (settings.output / "scores.json").write_text(json.dumps(found, indent=1))
+    return found
+
+
+if __name__ == "__main__":
+    training.run_recipe(main, Settings, __doc__)

@@ -1,0 +1,100 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from layer_checks import check_layer
+from tiny import tiny_data, tiny_posterior, tiny_prior
+
+import gss_keras
+from gss_keras import DirectDecoder, Distillation
+
+SIZES = {"codebook_size": 32, "num_classes": 5, "channels": 8}
+
+
+def blocky_masks(count=8, num_classes=5, height=32, width=48):
+    generator = np.random.default_rng(0)
+    shape = count, height // 8, width // 8
+    masks = generator.integers(0, num_classes, shape)
+    return masks.repeat(8, axis=1).repeat(8, axis=2).astype("int32")
+
+
+def test_the_decoder_in_every_way_it_is_run(tmp_path):
+    tokens = np.random.default_rng(0).integers(0, 32, (2, 3, 5))
+    check_layer(
+        DirectDecoder, SIZES, tokens.astype("int32"), (2, 12, 20, 5), tmp_path
+    )
+
+
+def test_a_token_is_seen_as_far_as_the_convolutions_reach():
+    decoder = DirectDecoder(**SIZES, depth=2)
+    tokens = np.zeros((1, 9, 9), "int32")
+    changed = tokens.copy()
+    changed[0, 4, 4] = 7
+    one, other = (ops.convert_to_numpy(decoder(t)) for t in (tokens, changed))
+    differs = np.any(one != other, axis=(0, 3))
+    assert differs[8:28, 8:28].all()
+    assert differs.sum() == 20 * 20
+
+
+def test_it_learns_what_the_posterior_reads_and_not_the_truth():
+    keras.utils.set_random_seed(0)
+    posterior, masks = tiny_posterior(), blocky_masks()
+    frozen = posterior.get_weights()
+    distillation = Distillation(posterior)
+    distillation.compile(keras.optimizers.Adam(3e-2))
+    distillation.fit(masks, batch_size=4, epochs=40, verbose=0)
+    for old, new in zip(frozen, posterior.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    direct = ops.convert_to_numpy(distillation(masks)).argmax(-1)
+    read = ops.convert_to_numpy(posterior(masks)).argmax(-1)
+    # An untrained tokenizer loses most of the truth.
+    assert np.mean(read == masks) < 0.6
+    assert np.mean(direct == read) > 0.9
+    scores = distillation.evaluate(masks, verbose=0, return_dict=True)
+    posterior.compile()
+    expected = posterior.evaluate(masks, verbose=0, return_dict=True)
+    difference = scores["pixel_accuracy"] - expected["pixel_accuracy"]
+    assert abs(difference) < 10
+
+
+@pytest.mark.parametrize("alignment", ["crop", "stretch"])
+def test_a_segmenter_reads_its_tokens_directly(alignment, tmp_path):
+    posterior = tiny_posterior(alignment=alignment)
+    decoder = DirectDecoder.for_posterior(posterior, channels=8)
+    segmenter = gss_keras.GenerativeSegmenter(
+        tiny_prior(posterior), decoder=decoder
+    )
+    photos = tiny_data()[0][:, :30, :45]
+    tokens = segmenter.prior.predict_tokens(photos)
+    logits = ops.convert_to_numpy(decoder(tokens))
+    assert logits.shape == (4, 32, 48, 5)
+    masks = segmenter.predict(photos)
+    if alignment == "crop":
+        expected = logits.argmax(-1)[:, :30, :45]
+        np.testing.assert_array_equal(masks, expected)
+    assert masks.shape == (4, 30, 45)
+    segmenter.save_to_preset(tmp_path / "preset")
+    again = gss_keras.GenerativeSegmenter.from_preset(tmp_path / "preset")
+    np.testing.assert_array_equal(again.predict(photos), masks)
+
+
+def test_a_decoder_for_something_else_is_refused():
+    posterior = tiny_posterior()
+    for sizes in (
+        {"codebook_size": 33},
+        {"num_classes": 4},
+        {"stride": 8},
+    ):
+        decoder = DirectDecoder(**(SIZES | sizes))
+        with pytest.raises(ValueError, match="`decoder` must be for the"):
+            Distillation(posterior, decoder)
+        with pytest.raises(ValueError, match="`decoder` must be for the"):
+            gss_keras.GenerativeSegmenter(
+                tiny_prior(posterior), decoder=decoder
+            )
+    with pytest.raises(ValueError, match="an `inverse` or a `decoder`"):
+        gss_keras.GenerativeSegmenter(
+            tiny_prior(posterior),
+            inverse="conv",
+            decoder=DirectDecoder.for_posterior(posterior),
+        )
