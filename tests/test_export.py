@@ -80,6 +80,9 @@ def test_a_process_without_this_package_answers_the_same(
     segmenter, saved, tmp_path
 ):
     batches = photos_of_sizes()
+    if keras.backend.backend() != "tensorflow":
+        # The file is TensorFlow's; one size of photo tells whose weights.
+        batches = batches[1:2]
     answers = in_a_fresh_process(saved, batches, tmp_path)
     for photos, answer in zip(batches, answers, strict=True):
         assert set(answer) == set(ALL)

@@ -31,6 +31,7 @@ SOURCES = [
 ]  # fmt: skip
 
 
+@pytest.mark.any_backend
 def test_wheel_works_from_another_folder(tmp_path):
     pytest.importorskip("setuptools", reason="builds the wheel")
     source, target = tmp_path / "source", tmp_path / "installed"

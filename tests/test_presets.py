@@ -204,11 +204,13 @@ np.savez(
 """
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
-def test_other_backends_give_the_same_masks(tmp_path, backend):
+# Each backend's preset is read by the next: each writes and each reads.
+_NEXT = {"tensorflow": "jax", "jax": "torch", "torch": "tensorflow"}
+
+
+def test_another_backend_gives_the_same_masks(tmp_path):
+    backend = _NEXT[keras.backend.backend()]
     pytest.importorskip(backend)
-    if backend == keras.backend.backend():
-        pytest.skip("reloading on the same backend is a test of its own")
     segmenter = gss_keras.GenerativeSegmenter(tiny_prior(tiny_posterior()))
     segmenter.save_to_preset(tmp_path / "preset")
     photos = tiny_data()[0]

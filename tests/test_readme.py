@@ -5,6 +5,7 @@ import re
 
 import keras
 import numpy as np
+import pytest
 from PIL import Image
 from tiny import tiny_data, tiny_posterior, tiny_prior
 
@@ -43,6 +44,7 @@ def test_segment_photos():
     assert names["doubts"].shape == (4, 2, 32, 48)
 
 
+@pytest.mark.any_backend
 def test_learn_to_read_maskiges_and_the_colors(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     photos, masks = tiny_data(num_classes=11)
@@ -64,6 +66,7 @@ def test_learn_to_read_maskiges_and_the_colors(tmp_path, monkeypatch):
     assert names["segmenter"].inverse.num_classes == 11
 
 
+@pytest.mark.any_backend
 def test_train_on_your_own_folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for record in data.streets.Streets(count=2, seed=0, size=(192, 256)):

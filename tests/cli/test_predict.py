@@ -1,4 +1,8 @@
-"""`gss-keras predict` gives the right masks and says what it left out."""
+"""`gss-keras predict` gives the right masks and says what it left out.
+
+Every backend proves the masks and what is compiled; one proves the rest,
+which is about files.
+"""
 
 import json
 
@@ -95,6 +99,7 @@ def test_mixed_sizes_are_compiled_few_times(
         assert 1 <= len(calls) <= 2
 
 
+@pytest.mark.any_backend
 @pytest.mark.usefixtures("segmenter", "photos")
 def test_what_is_done_is_not_done_again(tmp_path, capsys):
     predict(tmp_path)
@@ -116,6 +121,7 @@ def test_what_is_done_is_not_done_again(tmp_path, capsys):
     assert not list((tmp_path / "out").rglob("*.partial"))
 
 
+@pytest.mark.any_backend
 @pytest.mark.usefixtures("segmenter", "photos")
 def test_results_of_other_settings_are_not_mixed(tmp_path, capsys):
     predict(tmp_path, "--write", "masks")
@@ -129,6 +135,7 @@ def test_results_of_other_settings_are_not_mixed(tmp_path, capsys):
     np.testing.assert_array_equal(mask[0::3], mask[2::3])
 
 
+@pytest.mark.any_backend
 @pytest.mark.usefixtures("segmenter", "photos")
 def test_broken_files_are_named_and_skipped(tmp_path, capsys):
     good = (tmp_path / "in" / "photo 1.png").read_bytes()
@@ -150,6 +157,7 @@ def test_broken_files_are_named_and_skipped(tmp_path, capsys):
     assert not (tmp_path / "out" / "bad_files.txt").exists()
 
 
+@pytest.mark.any_backend
 @pytest.mark.usefixtures("segmenter")
 def test_a_photo_held_sideways_gets_an_upright_mask(tmp_path):
     exif = Image.Exif()
@@ -161,6 +169,7 @@ def test_a_photo_held_sideways_gets_an_upright_mask(tmp_path):
     assert read(tmp_path / "out" / "masks" / "phone.png").shape == (50, 20)
 
 
+@pytest.mark.any_backend
 def test_windows_and_other_segmenters(photos, tmp_path):
     segmenter = gss_keras.DiscriminativeSegmenter(
         tiny_backbone(), 5, channels=8, window=(32, 32)
@@ -176,6 +185,7 @@ def test_windows_and_other_segmenters(photos, tmp_path):
     assert not (tmp_path / "out" / "colors").exists()
 
 
+@pytest.mark.any_backend
 @pytest.mark.usefixtures("segmenter", "photos")
 @pytest.mark.parametrize(
     "more, message",

@@ -154,6 +154,7 @@ def test_a_file_becomes_a_preset(
     assert "`a.pth`" in card and writing.sha256(path) in card
 
 
+@pytest.mark.any_backend
 def test_the_command_converts(swin, tmp_path):
     path = _save(tmp_path / "a.pth", swin)
     arguments = ["--architecture", "swin", "--checkpoint", str(path)]
@@ -169,6 +170,7 @@ def test_the_command_converts(swin, tmp_path):
     assert (tmp_path / "preset" / "model.weights.h5").is_file()
 
 
+@pytest.mark.any_backend
 def test_the_command_shows_no_traceback(tmp_path):
     path = _save(tmp_path / "a.pth", {"conv1.weight": np.ones((64, 3, 7, 7))})
     with pytest.raises(

@@ -132,6 +132,7 @@ def test_a_converted_preset_equals_the_pytorch_modules(
         assert hashlib.sha256(file.read_bytes()).hexdigest() in card
 
 
+@pytest.mark.any_backend
 def test_the_picture_shows_both_maskiges(files, tmp_path):
     from PIL import Image
 
@@ -146,6 +147,7 @@ def test_the_picture_shows_both_maskiges(files, tmp_path):
     assert 0 < check.psnr < dalle.MINIMAL_PSNR
 
 
+@pytest.mark.any_backend
 def test_the_check_likes_a_trained_tokenizer(monkeypatch):
     monkeypatch.setattr(dalle, "_CHECKED_SIZE", 128)
     check = dalle.check(DiscreteVAE.from_preset("maskige"))
@@ -163,6 +165,7 @@ print(DiscreteVAE.from_preset("dalle").codebook_size)
 """
 
 
+@pytest.mark.any_backend
 def test_neither_pytorch_nor_dall_e_is_needed(files, tmp_path):
     refused = {"dall_e", "torch"} - {keras.backend.backend()}
     code = _COMMAND.format(refused=refused)
@@ -179,6 +182,7 @@ def test_neither_pytorch_nor_dall_e_is_needed(files, tmp_path):
     assert (tmp_path / "mine/dalle_check.png").is_file()
 
 
+@pytest.mark.any_backend
 @FORMATS
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("place", ["attribute", "module", "parameter", "hook"])
@@ -204,6 +208,7 @@ def test_no_code_of_a_module_is_run(tmp_path, place, side, is_zip):
     assert [file.name for file in tmp_path.iterdir()] == ["evil.pkl"]
 
 
+@pytest.mark.any_backend
 def test_other_files_are_refused(modules, files, tmp_path):
     encoder, decoder = files
     with pytest.raises(ValueError, match=r"asks for `dall_e.decoder.Decoder`"):
@@ -216,6 +221,7 @@ def test_other_files_are_refused(modules, files, tmp_path):
         dalle.read(part, decoder)
 
 
+@pytest.mark.any_backend
 def test_a_module_must_be_a_tree(modules, tmp_path):
     kind = "torch.nn.modules.container.Sequential"
     parts = {*dalle._PARTS, "dall_e.encoder.EncoderBlock"}
@@ -234,6 +240,7 @@ def test_a_module_must_be_a_tree(modules, tmp_path):
         dalle.read_module(path, kind, parts)
 
 
+@pytest.mark.any_backend
 def test_each_tensor_is_taken_once(tensors):
     name = "encoder.blocks.group_3.block_1.id_path.b"
     assert len(tensors) == 74 + 76
@@ -250,12 +257,14 @@ def test_each_tensor_is_taken_once(tensors):
         dalle.build({}, any_size=True)
 
 
+@pytest.mark.any_backend
 def test_other_sizes_need_to_be_asked_for(files, tmp_path):
     with pytest.raises(ValueError, match="53786240, 'decoder': 43829766"):
         dalle.convert(*files, tmp_path / "preset")
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.any_backend
 def test_sizes_are_read_from_the_tensors(tensors):
     tokenizer = DiscreteVAE(**dalle.infer_sizes(tensors))
     expected = {
@@ -272,6 +281,7 @@ def test_sizes_are_read_from_the_tensors(tensors):
     assert tokenizer.stride == 8
 
 
+@pytest.mark.any_backend
 def test_a_failure_leaves_what_was_there(files, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
@@ -289,6 +299,7 @@ def test_a_failure_leaves_what_was_there(files, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["precious"]
 
 
+@pytest.mark.any_backend
 def test_files_must_be_given_or_fetched(files, tmp_path):
     with pytest.raises(SystemExit, match="Received: encoder.pkl and decoder"):
         dalle.main()
@@ -298,6 +309,7 @@ def test_files_must_be_given_or_fetched(files, tmp_path):
         dalle.main(tmp_path / "no.pkl", files[1])
 
 
+@pytest.mark.any_backend
 def test_by_name_only_once_converted(files):
     with pytest.raises(ValueError, match="weights_conversion.dalle --download"):
         DiscreteVAE.from_preset("dalle")
@@ -334,6 +346,7 @@ def server(files):
         thread.join()
 
 
+@pytest.mark.any_backend
 def test_downloads_and_converts(server, files, tmp_path, capsys):
     url = f"{server}/whole/"
     dalle.main(download=True, base_url=url, any_size=True)
@@ -354,6 +367,7 @@ def test_downloads_and_converts(server, files, tmp_path, capsys):
     assert (tmp_path / "encoder.pkl").read_bytes() == files[0].read_bytes()
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize(
     ("kind", "message"), [("cut", "could not be downl"), ("missing", "404")]
 )
@@ -364,6 +378,7 @@ def test_a_failed_download_leaves_nothing(server, tmp_path, kind, message):
     assert not (tmp_path / "home/dalle").exists()
 
 
+@pytest.mark.any_backend
 def test_a_wrong_file_is_not_kept_for_ever(tmp_path):
     folder = tmp_path / "home/downloads"
     folder.mkdir(parents=True)
@@ -373,6 +388,7 @@ def test_a_wrong_file_is_not_kept_for_ever(tmp_path):
         dalle.main(download=True)
 
 
+@pytest.mark.any_backend
 def test_a_download_needs_an_address_and_a_server(tmp_path):
     with pytest.raises(ValueError, match="must begin with https://"):
         download("file:///etc/hostname", tmp_path / "x")
