@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from gss_keras.layers.upsampling import convolve_upsampled, upsample
+
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class ResidualBlock(keras.layers.Layer):
@@ -15,10 +17,15 @@ class ResidualBlock(keras.layers.Layer):
         filters: int, a multiple of 4. Channels going out.
         kernel_sizes: four ints. Sizes of the convolutions, in order.
         gain: float. Constant factor of the branch.
+        is_upsampling: bool. Whether the input is doubled in height and width
+            first, by repeating each position. Needs kernels of sizes 1 and 3
+            in front: what they do is done before the map has grown, with the
+            same result at half the work or less.
 
     Raises:
-        ValueError: If `filters` is not a positive multiple of 4, or
-            `kernel_sizes` does not hold four sizes.
+        ValueError: If `filters` is not a positive multiple of 4,
+            `kernel_sizes` does not hold four sizes, or `is_upsampling` asks
+            for others.
 
     Example:
     >>> block = ResidualBlock(8, kernel_sizes=(3, 3, 3, 1), gain=0.1)
@@ -29,7 +36,9 @@ class ResidualBlock(keras.layers.Layer):
         - [DALL-E's discrete VAE](https://arxiv.org/abs/2102.12092)
     """
 
-    def __init__(self, filters, kernel_sizes, gain, **kwargs):
+    def __init__(
+        self, filters, kernel_sizes, gain, is_upsampling=False, **kwargs
+    ):
         if filters < 4 or filters % 4:
             raise ValueError(
                 "`filters` must be a positive multiple of 4. "
@@ -40,10 +49,16 @@ class ResidualBlock(keras.layers.Layer):
                 "`kernel_sizes` must hold four sizes. "
                 f"Received: kernel_sizes={kernel_sizes}"
             )
+        if is_upsampling and tuple(kernel_sizes[:2]) != (1, 3):
+            raise ValueError(
+                "`kernel_sizes` must begin with 1 and 3 where "
+                f"`is_upsampling` is set. Received: kernel_sizes={kernel_sizes}"
+            )
         super().__init__(**kwargs)
         self.filters = filters
         self.kernel_sizes = tuple(kernel_sizes)
         self.gain = gain
+        self.is_upsampling = is_upsampling
         widths = [filters // 4] * 3 + [filters]
         self.convolutions = [
             keras.layers.Conv2D(width, size, padding="same", name=f"conv_{i}")
@@ -67,15 +82,25 @@ class ResidualBlock(keras.layers.Layer):
 
     def call(self, inputs):
         """Return `shortcut(inputs) + gain * branch(inputs)`."""
-        branch = inputs
-        for convolution in self.convolutions:
-            branch = convolution(ops.relu(branch))
         kept = inputs if self.shortcut is None else self.shortcut(inputs)
+        branch, others = inputs, self.convolutions
+        if self.is_upsampling:
+            kept = upsample(kept)
+            pointwise, convolution, *others = others
+            branch = ops.relu(pointwise(ops.relu(branch)))
+            branch = convolve_upsampled(
+                branch, convolution.kernel, convolution.bias
+            )
+        for convolution in others:
+            branch = convolution(ops.relu(branch))
         return kept + self.gain * branch
 
     def compute_output_shape(self, input_shape):
-        """Return the input's shape with `filters` channels."""
-        return (*input_shape[:-1], self.filters)
+        """Return the shape with `filters` channels, doubled if upsampling."""
+        batch, *sides, _ = input_shape
+        factor = 2 if self.is_upsampling else 1
+        sides = (side and side * factor for side in sides)
+        return (batch, *sides, self.filters)
 
     def get_config(self):
         """Return the arguments of the constructor."""
@@ -84,6 +109,7 @@ class ResidualBlock(keras.layers.Layer):
             filters=self.filters,
             kernel_sizes=self.kernel_sizes,
             gain=self.gain,
+            is_upsampling=self.is_upsampling,
         )
         return config
 
@@ -156,21 +182,25 @@ def residual_groups(inputs, widths, blocks, gain, kernel_sizes, resample):
         blocks: int. Residual blocks in a group.
         gain: float. Factor of every residual branch.
         kernel_sizes: four ints. Sizes of the convolutions in a block.
-        resample: Class of the layer between groups, built with the factor 2.
+        resample: "down" to halve the map between groups by the largest of
+            each 2 x 2 positions, "up" to double it by repeating each.
 
     Returns:
         Symbolic float `(batch, height * s, width * s, widths[-1])`, where `s`
-        is what `resample` does, once less than there are groups.
+        is 2 or 1/2, to the power of the groups less one.
     """
     features = inputs
     for group, width in enumerate(widths, start=1):
-        if group > 1:
-            features = resample(2)(features)
+        is_later = group > 1
+        if is_later and resample == "down":
+            features = keras.layers.MaxPooling2D(2)(features)
+        is_upsampling = is_later and resample == "up"
         for block in range(1, blocks + 1):
             features = ResidualBlock(
                 width,
                 kernel_sizes=kernel_sizes,
                 gain=gain,
+                is_upsampling=is_upsampling and block == 1,
                 name=f"group_{group}_block_{block}",
             )(features)
     return keras.layers.ReLU()(features)

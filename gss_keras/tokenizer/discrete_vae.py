@@ -256,7 +256,7 @@ def _build_encoder(widths, blocks, gain, input_kernel, patch):
         widths[0], input_kernel, strides=patch, padding="same", name="input"
     )(pixels)
     features = residual_groups(
-        features, widths, blocks, gain, (3, 3, 3, 1), keras.layers.MaxPooling2D
+        features, widths, blocks, gain, (3, 3, 3, 1), resample="down"
     )
     return keras.Model(pixels, features, name="encoder")
 
@@ -265,7 +265,7 @@ def _build_decoder(decoder_initial, widths, blocks, gain, output_channels):
     """Return the functional model from looked-up tokens to color logits."""
     inputs = keras.Input((None, None, decoder_initial), name="features")
     features = residual_groups(
-        inputs, widths, blocks, gain, (1, 3, 3, 3), keras.layers.UpSampling2D
+        inputs, widths, blocks, gain, (1, 3, 3, 3), resample="up"
     )
     outputs = keras.layers.Conv2D(
         output_channels, 1, name="output", dtype="float32"

@@ -1,0 +1,73 @@
+"""Nearest upsampling, and what need not wait for it."""
+
+from keras import ops
+
+
+def upsample(features):
+    """Double height and width by repeating each position.
+
+    Args:
+        features: Tensor of shape `(batch, height, width, channels)`.
+
+    Returns:
+        Tensor of shape `(batch, 2 * height, 2 * width, channels)`.
+    """
+    return ops.repeat(ops.repeat(features, 2, axis=1), 2, axis=2)
+
+
+def convolve_upsampled(features, kernel, bias):
+    """Convolve a map as if it had been doubled by `upsample` before.
+
+    After doubling, a 3x3 kernel sees each position several times: its entries
+    over the same position may be added first. What is left are four kernels
+    of 2x2 over the small map, one for each place in a doubled position: 4/9
+    of the products.
+
+    Args:
+        features: Float tensor of shape `(batch, height, width, channels)`.
+        kernel: Float tensor of shape `(3, 3, channels, filters)`.
+        bias: Float tensor of shape `(filters,)`.
+
+    Returns:
+        Float tensor of shape `(batch, 2 * height, 2 * width, filters)`, equal
+        to a convolution with zero padding but for rounding.
+    """
+    kernel = ops.cast(kernel, features.dtype)
+    places = [
+        place
+        for row in _sums_for_places(kernel, axis=0)
+        for place in _sums_for_places(row, axis=1)
+    ]
+    around = ops.conv(
+        ops.pad(features, [[0, 0], [1, 1], [1, 1], [0, 0]]),
+        ops.concatenate(places, axis=-1),
+        padding="valid",
+        data_format="channels_last",
+    )
+    around = ops.split(
+        around + ops.cast(ops.tile(bias, 4), features.dtype), 4, axis=-1
+    )
+    # The first place of a position looks up or left, the second one on.
+    height, width = ops.shape(features)[1], ops.shape(features)[2]
+    rows = [
+        ops.stack(
+            [
+                around[2 * y + x][:, y : y + height, x : x + width]
+                for x in range(2)
+            ],
+            axis=3,
+        )
+        for y in range(2)
+    ]
+    doubled = ops.stack(rows, axis=2)
+    shape = (-1, 2 * height, 2 * width, kernel.shape[-1])
+    return ops.reshape(doubled, shape)
+
+
+def _sums_for_places(kernel, axis):
+    """Add entries over the same position: for the first and second place."""
+    first, middle, last = ops.split(kernel, 3, axis=axis)
+    return (
+        ops.concatenate([first, middle + last], axis=axis),
+        ops.concatenate([first + middle, last], axis=axis),
+    )
