@@ -8,16 +8,14 @@ photo is measured in a process for each method, and of one that only imports.
     KERAS_BACKEND=tensorflow python benchmarks/comparison_costs.py
 """
 
-import concurrent.futures
 import dataclasses
-import multiprocessing
+import functools
 import pathlib
-import resource
 import sys
-import time
 
 import numpy as np
 import tyro
+from measuring import in_new_process, peak_gigabytes, seconds_in_turn
 
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "recipes"))
 import compare_discriminative as comparison
@@ -59,14 +57,7 @@ def peak_memory(method):
         for _ in range(3):
             model.train_on_batch(*batch)
         segmenter.predict(photo)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-
-
-def in_new_process(function, *arguments):
-    """Call a function in a process that has done nothing else."""
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
-        return pool.submit(function, *arguments).result()
+    return peak_gigabytes()
 
 
 def main(settings):
@@ -74,17 +65,20 @@ def main(settings):
     bare = in_new_process(peak_memory, None)
     memory = {m: in_new_process(peak_memory, m) for m in settings.methods}
     built = {method: build(method) for method in settings.methods}
-    steps, photos = {}, {}
-    for number in range(settings.rounds + 1):
-        for method, (model, segmenter, batch, photo) in built.items():
-            start = time.perf_counter()
-            model.train_on_batch(*batch)
-            middle = time.perf_counter()
-            segmenter.predict(photo)
-            end = time.perf_counter()
-            if number:  # the first round compiles
-                steps.setdefault(method, []).append(middle - start)
-                photos.setdefault(method, []).append(end - middle)
+    steps = seconds_in_turn(
+        {
+            method: functools.partial(model.train_on_batch, *batch)
+            for method, (model, _, batch, _) in built.items()
+        },
+        settings.rounds,
+    )
+    photos = seconds_in_turn(
+        {
+            method: functools.partial(segmenter.predict, photo)
+            for method, (_, segmenter, _, photo) in built.items()
+        },
+        settings.rounds,
+    )
     print(
         "| method | parameters, million | after the backbone | "
         "GFLOP a photo | seconds a step | seconds a photo | peak memory, GB |"
@@ -97,7 +91,7 @@ def main(settings):
         print(
             f"| {method} | {learned / 1e6:.2f} | "
             f"{(learned - backbone) / 1e6:.2f} | {flops:.2f} | "
-            f"{min(steps[method]):.2f} | {min(photos[method]):.3f} | "
+            f"{steps[method]:.2f} | {photos[method]:.3f} | "
             f"{memory[method]:.2f} |"
         )
     print(f"\nA process that only imports takes {bare:.2f} GB.")

@@ -1,0 +1,40 @@
+"""How benchmarks measure: seconds in turns, memory in a process of its own."""
+
+import concurrent.futures
+import multiprocessing
+import resource
+import time
+
+
+def seconds_in_turn(functions, rounds):
+    """Time functions in turns, so that what slows one down slows them all.
+
+    Args:
+        functions: Dict of functions without arguments that end when their
+            work is done.
+        rounds: How often each is timed, after a first round that is not.
+
+    Returns:
+        Dict of the seconds of each one's fastest round.
+    """
+    fastest = dict.fromkeys(functions, float("inf"))
+    for number in range(rounds + 1):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            elapsed = time.perf_counter() - start
+            if number:  # the first round compiles
+                fastest[name] = min(fastest[name], elapsed)
+    return fastest
+
+
+def in_new_process(function, *arguments):
+    """Call a function in a process that has done nothing else."""
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def peak_gigabytes():
+    """Return the most memory that this process has ever held, in GB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -1,0 +1,124 @@
+"""The classifier over the codebook: in chunks against all logits at once.
+
+One training step of the head alone, from the features of one photo to the
+gradients of features and weights, in two ways: as `Vocabulary.cross_entropy`
+does it, and with plain cross-entropy of all logits. Both are timed in turns
+in one process; memory is the peak of a process of each way's own, less that
+of a process that holds features, weights and their gradients alone.
+
+    KERAS_BACKEND=tensorflow python benchmarks/token_head.py
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+import tyro
+from keras import ops
+from measuring import in_new_process, peak_gigabytes, seconds_in_turn
+
+from gss_keras.layers.vocabulary import Vocabulary
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Sizes; the defaults are those of the paper at 512 x 512."""
+
+    side: int = 128
+    """Tokens along a side of the square photo."""
+    channels: int = 2048
+    codebook_size: int = 8192
+    rounds: int = 2
+
+
+class Head(keras.Model):
+    """Learns features and their classifier; its input only names the step."""
+
+    def __init__(self, settings, is_chunked):
+        super().__init__()
+        shape = 1, settings.side, settings.side, settings.channels
+        self.is_chunked = is_chunked
+        self.features = self.add_weight(shape=shape, initializer="normal")
+        self.vocabulary = Vocabulary(settings.codebook_size)
+        self.vocabulary.build(shape)
+        tokens = np.arange(settings.side**2) % settings.codebook_size
+        self.tokens = tokens.reshape(shape[:3]).astype("int32")
+        self.built = True
+
+    def call(self, x):
+        return x
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        del x, y, y_pred, sample_weight
+        features = ops.convert_to_tensor(self.features)
+        tokens = ops.convert_to_tensor(self.tokens)
+        if self.is_chunked:
+            counted = ops.ones(self.tokens.shape)
+            total, _ = self.vocabulary.cross_entropy(
+                features, tokens, counted, training
+            )
+        else:
+            losses = keras.losses.sparse_categorical_crossentropy(
+                tokens, self.vocabulary(features), from_logits=True
+            )
+            total = ops.sum(losses)
+        return total / self.tokens.size
+
+
+def step_of(settings, is_chunked):
+    """Return a function that takes one training step of plain SGD."""
+    model = Head(settings, is_chunked)
+    model.compile(keras.optimizers.SGD(1e-3))
+    nothing = np.zeros((1, 1), "float32")
+    return lambda: model.train_on_batch(nothing)
+
+
+def peak(settings, is_chunked):
+    """Return the gigabytes that two steps reach."""
+    step = step_of(settings, is_chunked)
+    step()
+    step()
+    return peak_gigabytes()
+
+
+def bare_peak(settings):
+    """Return the gigabytes of features, weights and their gradients."""
+    model = Head(settings, is_chunked=True)
+    step = step_of(Settings(2, 4, 16), is_chunked=True)
+    step()
+    kept = [np.ones(v.shape, "float32") for v in model.trainable_variables]
+    return peak_gigabytes() + 0 * len(kept)
+
+
+def main(settings):
+    """Print one row for each way, and their ratio."""
+    bare = in_new_process(bare_peak, settings)
+    ways = {"in chunks": True, "all at once": False}
+    memory = {
+        name: in_new_process(peak, settings, is_chunked) - bare
+        for name, is_chunked in ways.items()
+    }
+    steps = {name: step_of(settings, way) for name, way in ways.items()}
+    seconds = seconds_in_turn(steps, settings.rounds)
+    positions = settings.side**2
+    flops = 6 * positions * settings.channels * settings.codebook_size
+    print("| cross-entropy | seconds a step | GB above features | GFLOP/s |")
+    print("|---|---|---|---|")
+    for name in ways:
+        rate = flops / seconds[name] / 1e9
+        print(
+            f"| {name} | {seconds[name]:.2f} | {memory[name]:.2f} | "
+            f"{rate:.0f} |"
+        )
+    first, second = ways
+    print(
+        f"\n{first} takes {seconds[first] / seconds[second]:.2f} times the "
+        f"time and {memory[first] / memory[second]:.2f} times the memory; "
+        f"a process with features, weights and gradients alone {bare:.2f} GB."
+    )
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings, description=__doc__))
