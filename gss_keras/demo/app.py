@@ -51,8 +51,8 @@ class Page:
     Args:
         segmenter: A `GenerativeSegmenter`.
         title: What the page calls it, such as the preset's name.
-        classes: Class names in the order of their ids; by default "class 0"
-            and so on.
+        classes: Class names in the order of their ids; by default those that
+            the segmenter knows, else "class 0" and so on.
         data_set: Name of the data set in the catalog whose usual colors the
             page offers too.
         max_pixels: Number of pixels that larger photos are reduced to before
@@ -129,6 +129,7 @@ class Page:
     def _describe(self, segmenter, title, classes, data_set):
         posterior = segmenter.posterior
         count = posterior.num_classes
+        classes = classes or getattr(segmenter, "classes", None)
         return {
             "title": title,
             "backend": keras.backend.backend(),

@@ -215,6 +215,24 @@ def test_a_large_photo_gives_a_mask_of_its_own_size(
         assert np.asarray(ids).max() < segmenter.num_classes
 
 
+def test_cards_follow_the_picture_however_long_the_side_is(
+    browser, address, photo_path
+):
+    size = {"width": 1360, "height": 900}
+    with visit(browser, address, viewport=size) as page:
+        upload(page, photo_path)
+        page.evaluate(
+            "document.querySelector('aside').style.minHeight = '4000px'"
+        )
+        stage, more, aside = (
+            page.locator(name).bounding_box()
+            for name in ("#stage", "#more", "aside")
+        )
+        assert aside["height"] >= 4000
+        assert aside["x"] > more["x"] + more["width"]
+        assert 0 < more["y"] - (stage["y"] + stage["height"]) <= 20
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone(browser, address, scheme):
     size = {"width": 360, "height": 740}
