@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from gss_keras.layers.backend import argmax
+from gss_keras.layers.convolution import Conv2D
 from gss_keras.losses import masked_cross_entropy
 from gss_keras.maskige import check_masks
 from gss_keras.metrics import SegmentationScores
@@ -56,7 +57,7 @@ class DirectDecoder(keras.layers.Layer):
             dtype=self.dtype_policy,
         )
         self.convolutions = [
-            keras.layers.Conv2D(
+            Conv2D(
                 channels,
                 3,
                 padding="same",

@@ -5,6 +5,7 @@ from keras import layers, ops
 
 from gss_keras.base_segmenter import BaseSegmenter
 from gss_keras.layers.backend import resize_bilinear
+from gss_keras.layers.convolution import Conv2D
 from gss_keras.layers.fusion import LevelFusion, ProjectionBlock
 from gss_keras.layers.padding import pad_edges
 
@@ -111,7 +112,7 @@ def _fcn(backbone, photos, channels):
 
 
 def _convolution(x, channels, name, dilation=1):
-    x = layers.Conv2D(
+    x = Conv2D(
         channels,
         3,
         padding="same",

@@ -4,6 +4,7 @@ import keras
 from keras import layers, ops
 
 from gss_keras.backbones.efficientnet_lite import FanOutNormal
+from gss_keras.layers.convolution import Conv2D
 
 BOTTLENECK_EXPANSION = 4
 
@@ -48,7 +49,7 @@ class ConvolutionBlock(layers.Layer):
         self.strides = strides
         self.dilation = dilation
         self.is_linear = is_linear
-        self.convolution = layers.Conv2D(
+        self.convolution = Conv2D(
             channels,
             kernel_size,
             strides=strides,

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from gss_keras.layers.convolution import Conv2D
 from gss_keras.layers.depthwise import DepthwiseConv2D
 from gss_keras.presets import PresetMixin
 
@@ -235,7 +236,7 @@ def _inverted_residual(x, kernel, stride, expansion, channels, name, dtype):
 def _convolution(
     x, channels, kernel, name, *, strides=1, is_linear=False, dtype
 ):
-    x = layers.Conv2D(
+    x = Conv2D(
         channels,
         kernel,
         strides=strides,

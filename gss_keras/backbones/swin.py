@@ -14,6 +14,7 @@ from gss_keras.backbones.backbone import (
 )
 from gss_keras.backbones.efficientnet_lite import STRIDES
 from gss_keras.backbones.feature_pyramid import PadToMultiple
+from gss_keras.layers.convolution import Conv2D
 from gss_keras.layers.window_attention import SwinBlock
 
 # The sizes of the paper; windows are those of the published weights, which
@@ -122,7 +123,7 @@ class SwinTransformer(Backbone):
 
         photos, x = open_photos(pixel_mean, pixel_deviation, dtype)
         x = PadToMultiple(STRIDES[0], dtype=dtype, name="pad")(x)
-        x = layers.Conv2D(
+        x = Conv2D(
             width, STRIDES[0], STRIDES[0], dtype=dtype, name="patch_embedding"
         )(x)
         x = _normalize(x, "patch_norm", dtype)

@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from gss_keras.layers.backend import convolve
+
 
 def upsample(features):
     """Double height and width by repeating each position.
@@ -38,11 +40,10 @@ def convolve_upsampled(features, kernel, bias):
         for row in _sums_for_places(kernel, axis=0)
         for place in _sums_for_places(row, axis=1)
     ]
-    around = ops.conv(
+    around = convolve(
         ops.pad(features, [[0, 0], [1, 1], [1, 1], [0, 0]]),
         ops.concatenate(places, axis=-1),
         padding="valid",
-        data_format="channels_last",
     )
     around = ops.split(
         around + ops.cast(ops.tile(bias, 4), features.dtype), 4, axis=-1

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from gss_keras.layers.convolution import Conv2D
 from gss_keras.layers.fusion import ProjectionBlock
 from gss_keras.layers.window_attention import swin_blocks
 from gss_keras.maskige import palettes
@@ -119,7 +120,7 @@ class ConvInverse(LearnedInverse):
         sizes = {"channels": channels, "kernel_size": kernel_size}
         super().__init__(num_classes, sizes, **kwargs)
         self.hidden = [
-            keras.layers.Conv2D(
+            Conv2D(
                 channels,
                 kernel_size,
                 padding="same",

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from gss_keras.layers.convolution import Conv2D
 from gss_keras.layers.upsampling import convolve_upsampled, upsample
 
 
@@ -61,7 +62,7 @@ class ResidualBlock(keras.layers.Layer):
         self.is_upsampling = is_upsampling
         widths = [filters // 4] * 3 + [filters]
         self.convolutions = [
-            keras.layers.Conv2D(width, size, padding="same", name=f"conv_{i}")
+            Conv2D(width, size, padding="same", name=f"conv_{i}")
             for i, (width, size) in enumerate(
                 zip(widths, self.kernel_sizes, strict=True), start=1
             )
@@ -71,9 +72,7 @@ class ResidualBlock(keras.layers.Layer):
     def build(self, input_shape):
         """Create the convolutions; a shortcut where channels change."""
         if input_shape[-1] != self.filters:
-            self.shortcut = keras.layers.Conv2D(
-                self.filters, 1, name="shortcut"
-            )
+            self.shortcut = Conv2D(self.filters, 1, name="shortcut")
             self.shortcut.build(input_shape)
         shape = tuple(input_shape)
         for convolution in self.convolutions:

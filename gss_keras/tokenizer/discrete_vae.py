@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from gss_keras.layers.backend import argmax
+from gss_keras.layers.convolution import Conv2D
 from gss_keras.presets import PresetMixin
 from gss_keras.tokenizer.blocks import (
     TokenLookup,
@@ -125,7 +126,7 @@ class DiscreteVAE(PresetMixin, keras.Model):
             input_kernel,
             patch,
         )
-        self.to_logits = keras.layers.Conv2D(
+        self.to_logits = Conv2D(
             codebook_size, 1, name="to_logits", dtype="float32"
         )
         self.to_logits.build((None, None, None, widths[-1]))
@@ -252,7 +253,7 @@ class DiscreteVAE(PresetMixin, keras.Model):
 def _build_encoder(widths, blocks, gain, input_kernel, patch):
     """Return the functional model from pixels to features."""
     pixels = keras.Input((None, None, 3), name="pixels")
-    features = keras.layers.Conv2D(
+    features = Conv2D(
         widths[0], input_kernel, strides=patch, padding="same", name="input"
     )(pixels)
     features = residual_groups(
@@ -267,9 +268,9 @@ def _build_decoder(decoder_initial, widths, blocks, gain, output_channels):
     features = residual_groups(
         inputs, widths, blocks, gain, (1, 3, 3, 3), resample="up"
     )
-    outputs = keras.layers.Conv2D(
-        output_channels, 1, name="output", dtype="float32"
-    )(features)
+    outputs = Conv2D(output_channels, 1, name="output", dtype="float32")(
+        features
+    )
     return keras.Model(inputs, outputs, name="decoder")
 
 
