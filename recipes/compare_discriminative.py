@@ -115,9 +115,8 @@ def main(settings):
     if settings.debug:
         settings = dataclasses.replace(
             settings, rates=(1e-3,), search_steps=2, steps=2, batch_size=2,
-            crop=(64, 96), fit=None,
+            crop=(64, 96), fit=None, inverse=training.Schedule(2, 1e-3, 2, 1),
             head=training.Head(8, 16, 1, None, 24, "guiding"),
-            inverse=training.Schedule(2, 1e-3, 2, 1),
             data_dir=miniature.write("camvid", settings.output / "miniature"),
         )  # fmt: skip
     sources = [data.load("camvid", settings.data_dir, s) for s in _SPLITS]
