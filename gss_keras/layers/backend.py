@@ -185,11 +185,32 @@ def scan_in_turn(count, step, carry):
 
         if not tf.executing_eagerly():
             return _scan_in_graph(count, step, carry)
-    results = []
+    results = None
     for index in range(int(count)):
-        carry, result = step(index, carry)
-        results.append(result)
-    return carry, tuple(ops.stack(r) for r in zip(*results, strict=True))
+        carry, parts = step(index, carry)
+        if results is None:
+            results = [_Collected(count, part) for part in parts]
+        for result, part in zip(results, parts, strict=True):
+            result.add(index, part)
+    return carry, tuple(result.stacked() for result in results)
+
+
+class _Collected:
+    """Results of a loop: on PyTorch written where they stay, or stacked."""
+
+    def __init__(self, count, example):
+        self.parts, self.whole = [], None
+        if keras.backend.backend() == "torch":
+            self.whole = example.new_empty((count, *example.shape))
+
+    def add(self, index, part):
+        if self.whole is None:
+            self.parts.append(part)
+        else:
+            self.whole[index] = part
+
+    def stacked(self):
+        return ops.stack(self.parts) if self.whole is None else self.whole
 
 
 def _scan_in_graph(count, step, carry):
