@@ -19,7 +19,7 @@ test: .venv/dev lint
 
 test-backend: .venv/dev
 	OMP_NUM_THREADS=1 KERAS_BACKEND=$(BACKEND) \
-		.venv/bin/python -m pytest -q -n $(WORKERS) $(SELECT)
+		.venv/bin/python -m pytest -q -n $(WORKERS) --dist worksteal $(SELECT)
 
 lint: .venv/dev
 	.venv/bin/ruff check .
