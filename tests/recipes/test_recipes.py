@@ -212,3 +212,14 @@ def test_compare_discriminative(tmp_path):
     again = run("compare_discriminative.py", *arguments)
     assert "Epoch" not in again.stdout
     assert [line for line in again.stdout.splitlines() if line in rows] == rows
+
+
+@pytest.mark.any_backend
+def test_distill_decoder(tmp_path):
+    done = run("distill_decoder.py", "--debug", "--output", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert set(scores) == {"decoder and X^-1", "direct decoder"}
+    folder = tmp_path / "out" / "preset"
+    segmenter = gss_keras.GenerativeSegmenter.from_preset(folder)
+    assert isinstance(segmenter.decoder, gss_keras.DirectDecoder)
