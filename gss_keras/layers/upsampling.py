@@ -14,7 +14,10 @@ def upsample(features):
     Returns:
         Tensor of shape `(batch, 2 * height, 2 * width, channels)`.
     """
-    return ops.repeat(ops.repeat(features, 2, axis=1), 2, axis=2)
+    _, height, width, channels = ops.shape(features)
+    # On PyTorch, `ops.repeat` asks for values where Keras has shapes alone.
+    places = ops.tile(features[:, :, None, :, None], (1, 1, 2, 1, 2, 1))
+    return ops.reshape(places, (-1, 2 * height, 2 * width, channels))
 
 
 def convolve_upsampled(features, kernel, bias):
