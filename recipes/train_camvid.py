@@ -27,8 +27,7 @@ class Settings(training.Settings):
     """A shorter training."""
     backbone: str = "efficientnet_lite0"
     freeze_up_to: int | None = 4
-    head: training.Head = training.Head(64, 128, 2, None, 256, "guiding", 0.5)
-    """Tokens follow what a pixel branch holds likely; 3x3 convolutions."""
+    head: training.Head = training.Head(64, 128, 1, 4, 256)
     tokenizer: str = "maskige"
     crop: training.Crop = training.Crop(
         size=(192, 256), scale_range=(0.6, 1.6), balance=0.5
