@@ -134,6 +134,7 @@ class Distillation(PresetMixin, Stage):
         ValueError: If the decoder's sizes are not the posterior's.
 
     Example:
+    >>> import gss_keras
     >>> posterior = gss_keras.LatentPosterior(
     ...     gss_keras.palettes.maximal_distance(3),
     ...     gss_keras.DiscreteVAE.from_preset("maskige"),
