@@ -1,4 +1,4 @@
-"""Averages over the pixels and tokens that are not ignored."""
+"""The loss of pixels that are not ignored."""
 
 import keras
 from keras import ops
@@ -16,19 +16,13 @@ def masked_cross_entropy(masks, logits, num_classes):
         num_classes: Number of classes K.
 
     Returns:
-        Float32 scalar in nats, 0 where every pixel is ignored.
+        Float32 scalar in nats, 0 where every pixel is ignored. While several
+        devices train together, the average is over all of them.
     """
     masks = ops.cast(masks, "int32")
     is_known = (masks >= 0) & (masks < num_classes)
     losses = keras.losses.sparse_categorical_crossentropy(
         ops.where(is_known, masks, 0), logits, from_logits=True
     )
-    return masked_mean(losses, ops.cast(is_known, "float32"))
-
-
-def masked_mean(values, counted):
-    """Average `values` where `counted` is 1; 0 where it never is.
-
-    While several devices train together, the average is over all of them.
-    """
-    return shared_mean(ops.sum(values * counted), ops.sum(counted))
+    counted = ops.cast(is_known, "float32")
+    return shared_mean(ops.sum(losses * counted), ops.sum(counted))

@@ -95,19 +95,18 @@ class ConvolutionBlock(layers.Layer):
         }
 
 
-def convolution_blocks(channels, depth, kernel_size=3):
-    """Stacks blocks that each see a little further than the one before.
+def convolution_blocks(channels, depth):
+    """Stacks blocks of one 3x3 convolution each.
 
     Args:
         channels: Channels of every block's result.
         depth: Number of blocks.
-        kernel_size: Odd side of the kernels.
 
     Returns:
         List of `ConvolutionBlock`, named `block_0` and so on.
     """
     return [
-        ConvolutionBlock(channels, kernel_size, name=f"block_{index}")
+        ConvolutionBlock(channels, 3, name=f"block_{index}")
         for index in range(depth)
     ]
 
