@@ -130,9 +130,10 @@ class LatentPrior(PresetMixin, Stage):
 
         # The token branch, then the pixel branch, in the order of the trip.
         self.fusion = LevelFusion(level_channels, channels, name="fusion")
-        self.blocks = convolution_blocks(channels, depth)
         if heads:
             self.blocks = swin_blocks(channels, depth, heads, window)
+        else:
+            self.blocks = convolution_blocks(channels, depth)
         self.norm = keras.layers.LayerNormalization(epsilon=1e-5, name="norm")
         self.projection = ProjectionBlock(projection, name="projection")
         self.dropout = keras.layers.SpatialDropout2D(dropout, name="dropout")
@@ -200,9 +201,8 @@ class LatentPrior(PresetMixin, Stage):
                 f"Received: pixel_branch={self.config['pixel_branch']!r}"
             )
         kernel, bias = self.vocabulary.get_weights()
-        shares, _ = count_token_classes(self.posterior, masks)
-        shares = shares.reshape(len(shares), -1).T
-        kernel[self.config["projection"] :] = _GUIDANCE * shares
+        shares = count_token_classes(self.posterior, masks)
+        kernel[self.config["projection"] :] = _GUIDANCE * shares.T
         self.vocabulary.set_weights([kernel, bias])
 
     def learned_layers(self):

@@ -24,10 +24,10 @@ def count_token_classes(posterior, masks):
             outside `[0, num_classes)` are ignored.
 
     Returns:
-        Float32 array `(codebook_size, stride, stride, num_classes)`, the
-        probability of each class at each pixel of the square, where `stride`
-        is the posterior's `token_stride`, and an int array
-        `(codebook_size,)`, how often each token occurs.
+        Float32 array `(codebook_size, stride * stride * num_classes)`, the
+        probability of each class at one pixel of the square after another,
+        where `stride` is the posterior's `token_stride`. Evenly spread for
+        tokens that never occur.
 
     Raises:
         ValueError: If there is no mask.
@@ -35,26 +35,24 @@ def count_token_classes(posterior, masks):
     stride, classes = posterior.token_stride, posterior.num_classes
     codes = posterior.tokenizer.codebook_size
     counts = np.zeros((codes, stride**2, classes))
-    occurs = np.zeros(codes, "int64")
+    mask = None
     for mask in masks:
         mask = np.asarray(mask)
         tokens = ops.convert_to_numpy(posterior.encode(mask[None]))[0]
         squares = _squares(mask, tokens.shape, stride)
-        occurs += np.bincount(tokens.ravel(), minlength=codes)
         token, pixel = np.broadcast_arrays(
             tokens.reshape(-1, 1), np.arange(stride**2)
         )
         known = (squares >= 0) & (squares < classes)
         np.add.at(counts, (token[known], pixel[known], squares[known]), 1)
-    if not occurs.any():
+    if mask is None:
         raise ValueError(
             "`masks` must hold at least one mask to count in. Received: none"
         )
     counts += _PRIOR_PIXELS
     shares = counts / counts.sum(axis=-1, keepdims=True)
     shares = (1 - _LEFT_OPEN) * shares + _LEFT_OPEN / classes
-    shape = codes, stride, stride, classes
-    return shares.reshape(shape).astype("float32"), occurs
+    return shares.reshape(codes, -1).astype("float32")
 
 
 def _squares(mask, grid, stride):

@@ -71,6 +71,13 @@ def test_without_a_pixel_branch_the_tokens_are_still_learned():
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.parametrize("heads", [2, None])
+def test_every_layer_is_built_from_the_start(heads):
+    # On JAX, one that is not makes `fit` and `predict` run a batch in vain.
+    layers = tiny_prior(heads=heads)._flatten_layers()
+    assert [layer.name for layer in layers if not layer.built] == []
+
+
 def test_a_fully_ignored_batch_teaches_nothing():
     prior, (photos, masks) = tiny_prior(), tiny_data()
     photos = ops.convert_to_tensor(photos)
