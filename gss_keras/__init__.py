@@ -20,8 +20,10 @@ from gss_keras import (
     training,
     visualize,
 )
-from gss_keras.direct_decoder import DirectDecoder, Distillation
+from gss_keras.direct_decoder import DirectDecoder
+from gss_keras.direct_encoder import DirectEncoder
 from gss_keras.discriminative import DiscriminativeSegmenter
+from gss_keras.distillation import DecoderDistillation, EncoderDistillation
 from gss_keras.maskige import palettes
 from gss_keras.metrics import SegmentationScores
 from gss_keras.posterior import LatentPosterior
@@ -32,10 +34,12 @@ from gss_keras.tokenizer.discrete_vae import DiscreteVAE
 __version__ = "0.1.0"
 
 __all__ = [
+    "DecoderDistillation",
     "DirectDecoder",
+    "DirectEncoder",
     "DiscreteVAE",
     "DiscriminativeSegmenter",
-    "Distillation",
+    "EncoderDistillation",
     "GenerativeSegmenter",
     "LatentPosterior",
     "LatentPrior",

@@ -5,11 +5,13 @@ import numpy as np
 from keras import ops
 
 from gss_keras.checks import check_classes
+from gss_keras.direct_encoder import check_encoder
 from gss_keras.layers.backend import argmax, resize_bilinear
 from gss_keras.layers.gumbel_softmax import (
     HardGumbelSoftmax,
     temperature_as_config,
 )
+from gss_keras.layers.padding import pad_with
 from gss_keras.losses import masked_cross_entropy
 from gss_keras.maskige import (
     IGNORE_LABEL,
@@ -73,6 +75,9 @@ class LatentPosterior(PresetMixin, Stage):
             tokenizer's softmax has them, which suits one trained so; the
             default takes the likeliest tokens, as inference does.
         classes: Names of the classes in the order of their ids, or None.
+        encoder: A trained `DirectEncoder`, which gives masks their tokens, at
+            less work and nearly the same, in place of the mapping and the
+            tokenizer's encoder; none by default. See `with_encoder`.
         **kwargs: Passed to `keras.Model`.
 
     Call arguments:
@@ -84,8 +89,8 @@ class LatentPosterior(PresetMixin, Stage):
 
     Raises:
         ValueError: If `mask_scale` is no divisor of the tokenizer's stride,
-            `alignment` is unknown, or palette, inverse or classes are
-            malformed.
+            `alignment` is unknown, palette, inverse or classes are
+            malformed, or the encoder is for other tokens or classes.
 
     Reference:
         Chen et al., "Generative Semantic Segmentation", CVPR 2023,
@@ -93,7 +98,7 @@ class LatentPosterior(PresetMixin, Stage):
         `mask_scale=1` and trains at 2; here both are the same model.
     """
 
-    parts = ("tokenizer", "inverse")
+    parts = ("tokenizer", "inverse", "encoder")
     frozen_part = "tokenizer"
 
     def __init__(
@@ -108,6 +113,7 @@ class LatentPosterior(PresetMixin, Stage):
         temperature=1.0,
         token_noise=0.0,
         classes=None,
+        encoder=None,
         **kwargs,
     ):
         colors = palettes.as_palette(palette)
@@ -152,6 +158,9 @@ class LatentPosterior(PresetMixin, Stage):
         self.mask_scale = mask_scale
         self.alignment = alignment
         self.num_classes = len(colors)
+        self.encoder = encoder
+        if encoder is not None:
+            check_encoder(encoder, self)
         self.scores = SegmentationScores(self.num_classes, IGNORE_LABEL)
 
     @classmethod
@@ -231,7 +240,32 @@ class LatentPosterior(PresetMixin, Stage):
             Int32 tokens of shape `(batch, ceil(height / token_stride),
             ceil(width / token_stride))`.
         """
-        return self.tokenizer.encode(self.mapping(self.draw_up(masks)))
+        return self._tokens(self.draw_up(masks))
+
+    def _tokens(self, masks):
+        """Turn drawn-up masks into tokens."""
+        if self.encoder:
+            scale = self.mask_scale
+            return self.encoder.encode(masks[:, ::scale, ::scale])
+        return self.tokenizer.encode(self.mapping(masks))
+
+    def with_encoder(self, encoder):
+        """Return the same posterior, its colors settled, with an encoder.
+
+        Args:
+            encoder: A trained `DirectEncoder`, or None for the tokenizer's.
+
+        Returns:
+            A new `LatentPosterior` that shares this one's layers. A prior
+            that is trained on it learns from the encoder's tokens.
+        """
+        settled = {"palette": self.palette, "is_palette_learned": False}
+        return LatentPosterior(
+            tokenizer=self.tokenizer,
+            inverse=self.inverse,
+            encoder=encoder,
+            **(self.config | settled),
+        )
 
     def adopt_inverse(self, inverse):
         """Make an inverse mapping for this posterior's classes.
@@ -306,13 +340,7 @@ class LatentPosterior(PresetMixin, Stage):
             the ignore label.
         """
         masks = ops.cast(masks, "int32")
-        height, width = ops.shape(masks)[1], ops.shape(masks)[2]
-        down, right = -height % self.token_stride, -width % self.token_stride
-        masks = ops.pad(
-            masks,
-            [[0, 0], [0, down], [0, right]],
-            constant_values=IGNORE_LABEL,
-        )
+        masks = pad_with(IGNORE_LABEL, masks, self.token_stride)
         if self.mask_scale > 1:
             masks = ops.repeat(masks, self.mask_scale, axis=1)
             masks = ops.repeat(masks, self.mask_scale, axis=2)
@@ -341,7 +369,7 @@ class LatentPosterior(PresetMixin, Stage):
         is_known = masks < self.num_classes
         if guesses is not None:
             masks = ops.where(is_known, masks, guesses)
-        tokens = self.tokenizer.encode(self.mapping(masks))
+        tokens = self._tokens(masks)
         is_known = ops.cast(is_known, "float32")[..., None]
         stride = (self.tokenizer.stride,) * 2
         counted = ops.max_pool(is_known, stride, strides=stride)[..., 0]

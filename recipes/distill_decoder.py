@@ -47,9 +47,9 @@ class Settings:
 def distill(settings, posterior, train):
     """Return a direct decoder that reads tokens as the posterior does."""
     decoder = gss_keras.DirectDecoder.for_posterior(
-        posterior, settings.channels, settings.depth
+        posterior, channels=settings.channels, depth=settings.depth
     )
-    distillation = gss_keras.Distillation(posterior, decoder)
+    distillation = gss_keras.DecoderDistillation(posterior, decoder)
     schedule = settings.schedule
     training.compile_stage(distillation, schedule)
     augmentation = data.Augmentation(settings.crop, (0.75, 1.5), balance=0.5)

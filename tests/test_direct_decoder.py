@@ -6,7 +6,7 @@ from layer_checks import check_layer
 from tiny import tiny_data, tiny_posterior, tiny_prior
 
 import gss_keras
-from gss_keras import DirectDecoder, Distillation
+from gss_keras import DecoderDistillation, DirectDecoder
 
 SIZES = {"codebook_size": 32, "num_classes": 5, "channels": 8}
 
@@ -40,7 +40,7 @@ def test_it_learns_what_the_posterior_reads_and_not_the_truth():
     keras.utils.set_random_seed(0)
     posterior, masks = tiny_posterior(), blocky_masks()
     frozen = posterior.get_weights()
-    distillation = Distillation(posterior)
+    distillation = DecoderDistillation(posterior)
     distillation.compile(keras.optimizers.Adam(3e-2))
     distillation.fit(masks, batch_size=4, epochs=40, verbose=0)
     for old, new in zip(frozen, posterior.get_weights(), strict=True):
@@ -87,7 +87,7 @@ def test_a_decoder_for_something_else_is_refused():
     ):
         decoder = DirectDecoder(**(SIZES | sizes))
         with pytest.raises(ValueError, match="`decoder` must be for the"):
-            Distillation(posterior, decoder)
+            DecoderDistillation(posterior, decoder)
         with pytest.raises(ValueError, match="`decoder` must be for the"):
             gss_keras.GenerativeSegmenter(
                 tiny_prior(posterior), decoder=decoder

@@ -28,8 +28,9 @@ FLOORS = [
         "whole_folder",
     },  # fmt: skip
     {"maskige", "tokenizer", "backbones", "data", "checks", "views"},
+    {"direct_network", "direct_decoder", "direct_encoder"},
     {"posterior"},
-    {"direct_decoder", "palette_search", "token_classes"},
+    {"distillation", "palette_search", "token_classes"},
     {"prior"},
     {"base_segmenter", "export"},
     {"segmenter", "discriminative"},

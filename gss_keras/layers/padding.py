@@ -1,4 +1,4 @@
-"""Bring photos to sizes that every stride of a backbone divides."""
+"""Bring photos and masks to sizes that a stride divides."""
 
 from keras import ops
 
@@ -30,3 +30,24 @@ def pad_edges(photos, multiple):
         places = ops.arange(size + -size % multiple)
         photos = ops.take(photos, ops.minimum(places, size - 1), axis=axis)
     return photos
+
+
+def pad_with(value, masks, multiple):
+    """Add rows and columns until height and width are multiples.
+
+    Args:
+        value: Integer to fill them with.
+        masks: Int tensor of shape `(batch, height, width)`.
+        multiple: Integer of at least 1.
+
+    Returns:
+        Tensor of shape `(batch, rows, columns)`: the masks, at the top left.
+
+    Example:
+        >>> from keras import ops
+        >>> pad_with(255, ops.zeros((1, 5, 8), "int32"), 4).shape == (1, 8, 8)
+        True
+    """
+    height, width = ops.shape(masks)[1], ops.shape(masks)[2]
+    margins = [[0, 0], [0, -height % multiple], [0, -width % multiple]]
+    return ops.pad(masks, margins, constant_values=value)
