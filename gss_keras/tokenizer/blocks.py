@@ -69,6 +69,11 @@ class ResidualBlock(keras.layers.Layer):
         ]
         self.shortcut = None
 
+    @property
+    def reach(self):
+        """How many positions away from a result its causes may lie."""
+        return sum(size // 2 for size in self.kernel_sizes)
+
     def build(self, input_shape):
         """Create the convolutions; a shortcut where channels change."""
         if input_shape[-1] != self.filters:

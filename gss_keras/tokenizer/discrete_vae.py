@@ -11,6 +11,7 @@ from gss_keras.tokenizer.blocks import (
     residual_groups,
     unfold_patches,
 )
+from gss_keras.tokenizer.saving_memory import describe, paint
 
 # DALL-E squeezes pixels from [0, 1] into [0.1, 0.9], away from the ends of
 # the sigmoid that its decoder answers with.
@@ -173,7 +174,8 @@ class DiscreteVAE(PresetMixin, keras.Model):
             int32 `(batch, height / stride, width / stride)` in
             `[0, codebook_size)`.
         """
-        return argmax(self.encode_logits(maskige))
+        features = describe(self.encoder, self._squeeze(maskige), self.patch)
+        return argmax(self.to_logits(features))
 
     def encode_logits(self, maskige):
         """Score every token of the codebook for every square.
@@ -196,12 +198,18 @@ class DiscreteVAE(PresetMixin, keras.Model):
         Returns:
             Float `(batch, height / stride, width / stride, channels)`.
         """
+        return self.encoder(self._squeeze(maskige))
+
+    def _squeeze(self, maskige):
         maskige = ops.convert_to_tensor(maskige)
         _check_maskige(maskige, self.stride)
-        return self.encoder(PIXEL_SCALE * maskige + PIXEL_OFFSET)
+        return PIXEL_SCALE * maskige + PIXEL_OFFSET
 
     def decode(self, tokens):
         """Paint tokens as an image.
+
+        Large maps of whole tokens are decoded in strips, which takes less
+        memory. Probabilities, through which gradients may go, are not.
 
         Args:
             tokens: int `(batch, h, w)` tokens, or float
@@ -210,8 +218,13 @@ class DiscreteVAE(PresetMixin, keras.Model):
         Returns:
             Float maskige `(batch, h * stride, w * stride, 3)` in [0, 1].
         """
-        features = self.lookup(ops.convert_to_tensor(tokens))
-        return ops.clip(self.decode_features(features), 0.0, 1.0)
+        tokens = ops.convert_to_tensor(tokens)
+        features = self.lookup(tokens)
+        if "int" in keras.backend.standardize_dtype(tokens.dtype):
+            colors = paint(self.decoder, features, self._colors, self.patch)
+        else:
+            colors = self.decode_features(features)
+        return ops.clip(colors, 0.0, 1.0)
 
     def decode_features(self, features):
         """Paint looked-up tokens, without clipping the colors.
@@ -222,7 +235,10 @@ class DiscreteVAE(PresetMixin, keras.Model):
         Returns:
             Float `(batch, h * stride, w * stride, 3)` in [-0.125, 1.125].
         """
-        outputs = unfold_patches(self.decoder(features), self.patch)
+        return self._colors(self.decoder(features))
+
+    def _colors(self, outputs):
+        outputs = unfold_patches(outputs, self.patch)
         colors = ops.sigmoid(outputs[..., :3])
         return (colors - PIXEL_OFFSET) / PIXEL_SCALE
 
