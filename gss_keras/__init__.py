@@ -24,6 +24,7 @@ from gss_keras.direct_decoder import DirectDecoder
 from gss_keras.direct_encoder import DirectEncoder
 from gss_keras.discriminative import DiscriminativeSegmenter
 from gss_keras.distillation import DecoderDistillation, EncoderDistillation
+from gss_keras.lookup_encoder import LookupEncoder
 from gss_keras.maskige import palettes
 from gss_keras.metrics import SegmentationScores
 from gss_keras.posterior import LatentPosterior
@@ -43,6 +44,7 @@ __all__ = [
     "GenerativeSegmenter",
     "LatentPosterior",
     "LatentPrior",
+    "LookupEncoder",
     "SegmentationScores",
     "backbones",
     "data",

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from gss_keras.direct_network import DirectNetwork, check_network
-from gss_keras.layers.padding import pad_with
+from gss_keras.layers.squares import fold_squares, whole_squares
 from gss_keras.layers.vocabulary import Vocabulary
 
 # A class is told from others by so many numbers; the tokenizer has 3 colors.
@@ -92,16 +92,10 @@ class DirectEncoder(DirectNetwork):
             Float tensor `(batch, ceil(height / stride),
             ceil(width / stride), channels)`.
         """
-        masks = ops.cast(masks, "int32")
-        is_known = (masks >= 0) & (masks < self.num_classes)
-        ids = ops.where(is_known, masks, self.num_classes)
-        ids = pad_with(self.num_classes, ids, self.stride)
-        stride = self.stride
-        _, height, width = ops.shape(ids)
-        rows, columns = height // stride, width // stride
-        ids = ops.reshape(ids, (-1, rows, stride, columns, stride))
-        pixels = self.lookup(ops.transpose(ids, (0, 1, 3, 2, 4)))
-        shape = -1, rows, columns, stride**2 * _PIXEL_CHANNELS
+        ids = whole_squares(masks, self.num_classes, self.stride)
+        pixels = self.lookup(fold_squares(ids, self.stride))
+        _, rows, columns, count, channels = ops.shape(pixels)
+        shape = -1, rows, columns, count * channels
         return self.mix(self.square(ops.reshape(pixels, shape)))
 
     def compute_output_shape(self, input_shape):
@@ -111,7 +105,7 @@ class DirectEncoder(DirectNetwork):
 
 
 def check_encoder(encoder, posterior):
-    """Refuse a direct encoder that cannot give a posterior's masks tokens.
+    """Refuse an encoder that cannot give a posterior's masks tokens.
 
     Raises:
         ValueError: If its sizes are not the posterior's, or the posterior's
@@ -120,7 +114,7 @@ def check_encoder(encoder, posterior):
     if posterior.config["is_palette_learned"]:
         raise ValueError(
             "`encoder` must be for colors that stay as they are. Learn the "
-            "colors first, then distill an encoder and hand it to "
+            "colors first, then make an encoder and hand it to "
             f"`with_encoder`. Received: encoder={encoder!r} with "
             "is_palette_learned=True"
         )

@@ -25,10 +25,11 @@ FLOORS = [
         "presets",
         "sliding_window",
         "stage",
+        "stored_weights",
         "whole_folder",
     },  # fmt: skip
     {"maskige", "tokenizer", "backbones", "data", "checks", "views"},
-    {"direct_network", "direct_decoder", "direct_encoder"},
+    {"direct_network", "direct_decoder", "direct_encoder", "lookup_encoder"},
     {"posterior"},
     {"distillation", "palette_search", "token_classes"},
     {"prior"},
