@@ -7,6 +7,7 @@ from gss_keras.base_segmenter import BaseSegmenter
 from gss_keras.layers.backend import resize_bilinear
 from gss_keras.layers.convolution import Conv2D
 from gss_keras.layers.fusion import LevelFusion, ProjectionBlock
+from gss_keras.layers.normalization import BatchNormalization
 from gss_keras.layers.padding import pad_edges
 
 _STRIDES = (4, 8, 16, 32)
@@ -121,9 +122,7 @@ def _convolution(x, channels, name, dilation=1):
         kernel_initializer="he_normal",
         name=name,
     )(x)
-    x = layers.BatchNormalization(
-        momentum=0.9, epsilon=1e-5, name=f"{name}_norm"
-    )(x)
+    x = BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_norm")(x)
     return layers.ReLU(name=f"{name}_relu")(x)
 
 

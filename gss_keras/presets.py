@@ -7,6 +7,12 @@ from importlib import metadata
 
 import keras
 
+from gss_keras.layers.precision import (
+    check_precision,
+    precision,
+    without_types,
+)
+from gss_keras.stored_weights import STORED, expanded, shrink
 from gss_keras.whole_folder import whole_folder
 
 _FORMAT = 1
@@ -32,17 +38,19 @@ class PresetMixin:
             card: Text of the model card in Markdown. By default one is
                 written from the model's class and number of parameters.
             dtype: "float16" to store kernels in half the space, at a relative
-                error of up to 0.0005. Vectors keep their type: variances of
-                batch norms can be too small for float16. By default all
-                weights are stored as they are.
+                error of up to 0.0005, or "int8" to store them in a quarter,
+                at an error of up to 0.004 of the largest weight of the same
+                output channel. Vectors keep their type, and what is loaded
+                is computed in float32 as ever. By default all weights are
+                stored as they are.
 
         Raises:
             ValueError: If `folder` holds something else than a preset or
-                `dtype` is neither None nor "float16".
+                there is no such way to store weights.
         """
-        if dtype not in (None, "float16"):
+        if dtype not in (None, *STORED):
             raise ValueError(
-                "`dtype` must be None (as they are) or 'float16'. "
+                f"`dtype` must be None (as they are) or one of {STORED}. "
                 f"Received: dtype={dtype!r}"
             )
         folder = pathlib.Path(folder).expanduser().absolute()
@@ -51,11 +59,11 @@ class PresetMixin:
             (partial / _CONFIG).write_text(_config_text(self))
             self.save_weights(partial / _WEIGHTS)
             if dtype:
-                _halve(partial / _WEIGHTS)
+                shrink(partial / _WEIGHTS, dtype)
             (partial / _CARD).write_text(card or _default_card(self))
 
     @classmethod
-    def from_preset(cls, preset, load_weights=True):
+    def from_preset(cls, preset, load_weights=True, dtype=None):
         """Build a model from a folder and load its weights.
 
         Args:
@@ -64,18 +72,24 @@ class PresetMixin:
                 one in `gss_keras.presets.home()`, such as "dalle".
             load_weights: False for random weights: then also the name of a
                 published model, see `gss_keras.presets.published`.
+            dtype: Precision to compute in, whatever the preset was saved in:
+                "bfloat16" or "float16" for fast GPUs and half the memory;
+                "mixed_bfloat16" or "mixed_float16" to train on, with float32
+                weights; "float32". By default that of Keras' global policy.
 
         Returns:
             A model of this class.
 
         Raises:
             ValueError: If there is no such preset, a file of it is missing
-                or damaged, or it holds a model of another class.
+                or damaged, it holds a model of another class, or there is no
+                such precision.
         """
+        check_precision(dtype)
         folder = find(preset, load_weights)
         record = _read_config(folder)
         try:
-            model = keras.saving.deserialize_keras_object(record["model"])
+            model = _build(record["model"], dtype)
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise ValueError(
                 f"{folder / _CONFIG} does not describe a model that can be "
@@ -206,6 +220,13 @@ def _read_config(folder):
     return record
 
 
+def _build(config, dtype):
+    if dtype is None:
+        return keras.saving.deserialize_keras_object(config)
+    with precision(dtype):
+        return keras.saving.deserialize_keras_object(without_types(config))
+
+
 def _load_weights(model, path):
     if not path.is_file():
         raise ValueError(
@@ -213,7 +234,8 @@ def _load_weights(model, path):
             f"`{_CARD}`. Received: {path.parent} without `{_WEIGHTS}`"
         )
     try:
-        model.load_weights(path)
+        with expanded(path) as whole:
+            model.load_weights(whole)
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         raise ValueError(
             f"{path} must hold the weights that {_CONFIG} beside it "
@@ -254,29 +276,6 @@ def _default_card(model):
         f"model = gss_keras.{type(model).__name__}.from_preset(folder)\n"
         "```\n"
     )
-
-
-def _halve(path):
-    """Rewrite the float32 kernels of an HDF5 file in float16."""
-    import h5py
-
-    whole = path.with_suffix(".whole")
-    os.replace(path, whole)
-    with h5py.File(whole, "r") as source, h5py.File(path, "w") as target:
-
-        def copy(name, item):
-            if isinstance(item, h5py.Group):
-                copied = target.require_group(name)
-            else:
-                is_kernel = item.ndim > 1 and item.dtype == "float32"
-                copied = target.create_dataset(
-                    name, data=item[()], dtype="f2" if is_kernel else None
-                )
-            copied.attrs.update(item.attrs)
-
-        source.visititems(copy)
-        target.attrs.update(source.attrs)
-    whole.unlink()
 
 
 def check_folder(folder):

@@ -10,6 +10,7 @@ from gss_keras.distribution import shared_mean
 from gss_keras.layers.backend import argmax, resize_bilinear
 from gss_keras.layers.fusion import LevelFusion, ProjectionBlock
 from gss_keras.layers.padding import pad_edges
+from gss_keras.layers.precision import precision
 from gss_keras.layers.vocabulary import Vocabulary
 from gss_keras.layers.window_attention import swin_blocks
 from gss_keras.losses import masked_cross_entropy
@@ -334,7 +335,8 @@ class LatentPrior(PresetMixin, Stage):
         Returns:
             A new `LatentPrior` that shares this one's backbone.
         """
-        new = LatentPrior(self.backbone, posterior, **self.config)
+        with precision(self.dtype_policy):
+            new = LatentPrior(self.backbone, posterior, **self.config)
         kept = ["fusion", "norm", "projection", "pixel_fusion"]
         layers = [(getattr(self, k), getattr(new, k)) for k in kept]
         layers = [pair for pair in layers if pair[0]]
@@ -350,23 +352,20 @@ class LatentPrior(PresetMixin, Stage):
         return new
 
     @classmethod
-    def from_preset(cls, preset, load_weights=True, posterior=None):
+    def from_preset(cls, preset, load_weights=True, posterior=None, **kwargs):
         """Build a prior from a folder and load its weights.
 
         Args:
-            preset: Path of a folder written by `save_to_preset`, or the name
-                of a bundled preset.
+            preset: Path or name, see `gss_keras.presets.PresetMixin`.
             load_weights: False for random weights.
             posterior: A `LatentPosterior` of other classes to go on with; see
                 `with_posterior`.
+            **kwargs: `dtype`, the precision to compute in.
 
         Returns:
             A `LatentPrior`.
-
-        Raises:
-            ValueError: If the preset is absent, damaged or of another class.
         """
-        prior = super().from_preset(preset, load_weights)
+        prior = super().from_preset(preset, load_weights, **kwargs)
         return prior if posterior is None else prior.with_posterior(posterior)
 
 

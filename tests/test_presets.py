@@ -137,7 +137,7 @@ def test_weights_of_another_model_are_refused(preset, tmp_path):
 
 def test_unknown_dtype_is_refused(tmp_path):
     with pytest.raises(ValueError, match="`dtype` must be None"):
-        tiny_tokenizer().save_to_preset(tmp_path / "x", dtype="int8")
+        tiny_tokenizer().save_to_preset(tmp_path / "x", dtype="int4")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -5,6 +5,7 @@ from keras import layers, ops
 
 from gss_keras.backbones.efficientnet_lite import FanOutNormal
 from gss_keras.layers.convolution import Conv2D
+from gss_keras.layers.normalization import BatchNormalization
 
 BOTTLENECK_EXPANSION = 4
 
@@ -61,7 +62,7 @@ class ConvolutionBlock(layers.Layer):
             dtype=self.dtype_policy,
         )
         # PyTorch's momentum of 0.1 is Keras' 0.9.
-        self.norm = layers.BatchNormalization(
+        self.norm = BatchNormalization(
             momentum=0.9, epsilon=1e-5, name="norm", dtype=self.dtype_policy
         )
 

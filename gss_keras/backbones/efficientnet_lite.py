@@ -9,6 +9,7 @@ from keras import layers
 
 from gss_keras.layers.convolution import Conv2D
 from gss_keras.layers.depthwise import DepthwiseConv2D
+from gss_keras.layers.normalization import BatchNormalization
 from gss_keras.presets import PresetMixin
 
 STRIDES = (4, 8, 16, 32)
@@ -250,7 +251,7 @@ def _convolution(
 
 
 def _normalize(x, name, dtype, is_linear=False):
-    x = layers.BatchNormalization(
+    x = BatchNormalization(
         momentum=0.99, epsilon=1e-3, dtype=dtype, name=f"{name}_norm"
     )(x)
     if is_linear:

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from gss_keras.layers.backend import resize_bilinear
+from gss_keras.layers.normalization import BatchNormalization
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
@@ -36,7 +37,7 @@ class ProjectionBlock(keras.layers.Layer):
             dtype=self.dtype_policy,
         )
         # PyTorch's momentum of 0.1 is Keras' 0.9.
-        self.norm = keras.layers.BatchNormalization(
+        self.norm = BatchNormalization(
             momentum=0.9, epsilon=1e-5, name="norm", dtype=self.dtype_policy
         )
 

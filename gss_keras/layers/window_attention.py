@@ -126,19 +126,21 @@ class WindowAttention(keras.layers.Layer):
         scores = ops.matmul(
             query * per_head**-0.5, ops.transpose(key, (0, 1, 2, 4, 3))
         )
-        scores = scores + self._bias(scores.dtype)
+        # In half precision, shares would not sum to one.
+        scores = ops.cast(scores, "float32") + self._bias()
         if self.shift:
-            scores = scores + self._apart(height, width, scores.dtype)
-        x = ops.matmul(ops.softmax(scores, axis=-1), value)
+            scores = scores + self._apart(height, width)
+        shares = ops.cast(ops.softmax(scores, axis=-1), value.dtype)
+        x = ops.matmul(shares, value)
         x = ops.transpose(x, (0, 1, 3, 2, 4))
         x = ops.reshape(x, (-1, count, positions, self.channels))
         return self.projection(x)
 
-    def _bias(self, dtype):
+    def _bias(self):
         bias = ops.take(self.relative_position_bias, self._bias_index, axis=0)
-        return ops.cast(ops.transpose(bias, (2, 0, 1)), dtype)
+        return ops.cast(ops.transpose(bias, (2, 0, 1)), "float32")
 
-    def _apart(self, height, width, dtype):
+    def _apart(self, height, width):
         """Find the pairs that the shift brought together by wrapping."""
 
         def region(size):
@@ -149,7 +151,7 @@ class WindowAttention(keras.layers.Layer):
         regions = 3 * region(height)[:, None] + region(width)[None, :]
         regions = self._cut(regions[None, :, :, None])[0, :, :, 0]
         differ = regions[:, :, None] != regions[:, None, :]
-        return ops.cast(differ, dtype)[:, None] * _APART
+        return ops.cast(differ, "float32")[:, None] * _APART
 
 
 def relative_positions(window):

@@ -1,6 +1,5 @@
 """One training, from photos to an evaluated preset, stage by stage."""
 
-import contextlib
 import dataclasses
 import json
 import pathlib
@@ -10,6 +9,7 @@ import numpy as np
 
 from gss_keras import data, distribution, evaluation, visualize
 from gss_keras.data import miniature
+from gss_keras.layers.precision import precision
 from gss_keras.maskige import WindowInverse, palettes
 from gss_keras.posterior import LatentPosterior
 from gss_keras.prior import LatentPrior
@@ -114,7 +114,8 @@ class Run:
         if done.is_dir():
             return LatentPrior.from_preset(done)
         self._check_asked("prior")
-        with _precision(self.settings.machine.precision):
+        # The frozen tokenizer, built before, keeps its own.
+        with precision(self.settings.machine.precision):
             prior = LatentPrior(
                 self._backbone(),
                 posterior,
@@ -273,17 +274,6 @@ def _palette(name, num_classes):
     if name == "maximal_distance":
         return palettes.maximal_distance(num_classes)
     return palettes.load(name) if pathlib.Path(name).is_file() else name
-
-
-@contextlib.contextmanager
-def _precision(name):
-    """Build layers of another precision; a frozen tokenizer keeps its own."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def _few(source):

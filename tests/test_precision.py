@@ -1,0 +1,143 @@
+"""Models in half precision: what is loaded, computed and learned."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from tiny import tiny_data, tiny_posterior, tiny_prior
+
+import gss_keras
+from gss_keras.data import streets
+from gss_keras.layers.precision import precision
+
+HALF = ["mixed_bfloat16", "bfloat16", "mixed_float16", "float16"]
+# Layers that decide by small differences.
+EXACT = {"MaskigeMapping", "NearestColorInverse", "WindowInverse"}
+
+
+@functools.cache
+def photo():
+    """Return one drawn photo of 96 x 128 pixels."""
+    return streets.Streets(1, seed=3, size=(96, 128))[0]["photo"]
+
+
+@functools.cache
+def whole_mask():
+    """Return the mask of that photo in single precision."""
+    load = gss_keras.GenerativeSegmenter.from_preset
+    return load("camvid").predict(photo())
+
+
+def kind(tensor):
+    return keras.backend.standardize_dtype(tensor.dtype)
+
+
+@pytest.mark.parametrize("dtype", HALF)
+def test_a_preset_loads_in_another_precision(dtype):
+    segmenter = gss_keras.GenerativeSegmenter.from_preset("camvid", dtype=dtype)
+    half = dtype.split("_")[-1]
+    used = {
+        type(layer).__name__
+        for layer in segmenter._flatten_layers()
+        if layer.compute_dtype != half
+    }
+    # Of convolutions and products, only those to logits.
+    assert used <= EXACT | {"Conv2D", "Dense", "GenerativeSegmenter"}
+    assert keras.config.dtype_policy().name == "float32"
+
+    kernels = {w.dtype for w in segmenter.prior.vocabulary.weights}
+    assert kernels == {half if half == dtype else "float32"}
+    statistics = [w for w in segmenter.weights if "moving" in w.path]
+    assert len(statistics) > 100
+    assert {w.dtype for w in statistics} == {"float32"}
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_masks_in_half_precision_are_nearly_the_same(dtype):
+    segmenter = gss_keras.GenerativeSegmenter.from_preset("camvid", dtype=dtype)
+    mask = segmenter.predict(photo())
+    assert len(np.unique(whole_mask())) > 3
+    assert np.mean(mask == whole_mask()) > 0.99
+    assert segmenter.predict_logits(photo()).dtype == "float32"
+
+
+def test_the_global_policy_decides_where_no_precision_is_asked_for():
+    with precision("mixed_bfloat16"):
+        prior = gss_keras.GenerativeSegmenter.from_preset("camvid").prior
+    assert prior.projection.compute_dtype == "bfloat16"
+    assert prior.pixel_classifier.compute_dtype == "float32"
+
+
+def test_a_model_saved_in_one_precision_loads_in_every_other(tmp_path):
+    photos = tiny_data()[0]
+    with precision("bfloat16"):
+        half = gss_keras.GenerativeSegmenter(
+            tiny_prior(tiny_posterior(inverse="window"))
+        )
+    half.save_to_preset(tmp_path / "half")
+    load = functools.partial(
+        gss_keras.GenerativeSegmenter.from_preset, tmp_path / "half"
+    )
+    whole = load(dtype="float32")
+    assert {w.dtype for w in whole.weights if "float" in w.dtype} == {"float32"}
+    for ours, theirs in zip(
+        half.get_weights(), whole.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(ours.astype("float32"), theirs)
+    logits = whole.predict_logits(photos)
+    apart = np.abs(load(dtype="bfloat16").predict_logits(photos) - logits)
+    assert np.median(apart) < 0.05 * logits.std()
+
+
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+def test_training_in_mixed_precision_follows_single_precision(dtype):
+    photos, masks = tiny_data()
+    losses = {}
+    for name in ("float32", dtype):
+        keras.utils.set_random_seed(1)
+        posterior = tiny_posterior()
+        with precision(name):
+            prior = tiny_prior(posterior, dropout=0.0)
+            prior.compile(keras.optimizers.AdamW(3e-3))
+        fitted = prior.fit(photos, masks, batch_size=4, epochs=6, verbose=0)
+        losses[name] = np.array(fitted.history["loss"])
+        assert {w.dtype for w in prior.trainable_variables} == {"float32"}
+        outputs = prior(ops.convert_to_tensor(photos))
+        assert kind(outputs["pixel_logits"]) == "float32"
+        assert kind(outputs["features"]) == name.split("_")[-1]
+        assert kind(prior.token_logits(photos)) == "float32"
+    assert losses["float32"][-1] < 0.98 * losses["float32"][0]
+    np.testing.assert_allclose(losses[dtype], losses["float32"], rtol=0.02)
+
+
+def test_a_prior_for_other_classes_keeps_its_precision():
+    prior = gss_keras.LatentPrior.from_preset
+    segmenter = gss_keras.GenerativeSegmenter.from_preset(
+        "camvid", posterior=tiny_posterior(), dtype="mixed_bfloat16"
+    )
+    assert segmenter.prior.vocabulary.compute_dtype == "bfloat16"
+    assert segmenter.posterior.tokenizer.compute_dtype == "float32"
+    with pytest.raises(ValueError, match="`dtype` must be one of"):
+        prior("camvid", dtype="int8")
+
+
+def test_shares_of_attention_sum_to_one_in_half_precision():
+    attention = gss_keras.layers.window_attention.WindowAttention
+    layer = attention(8, heads=2, window=7, dtype="bfloat16")
+    features = ops.ones((1, 7, 7, 8), "bfloat16")
+    layer.build((1, 7, 7, 8))
+    # Each value is 1, so the mean of the values is 1, too.
+    layer.query_key_value.set_weights(
+        [
+            np.random.default_rng(0).normal(size=(8, 24)) * [0] * 24,
+            np.array(16 * [0.0] + 8 * [1.0]),
+        ]
+    )
+    layer.projection.set_weights([np.eye(8), np.zeros(8)])
+    layer.relative_position_bias.assign(
+        np.random.default_rng(0).normal(size=(169, 2))
+    )
+    result = ops.convert_to_numpy(ops.cast(layer(features), "float32"))
+    np.testing.assert_allclose(result, 1.0, atol=2**-8)
