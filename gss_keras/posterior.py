@@ -6,7 +6,7 @@ from keras import ops
 
 from gss_keras.checks import check_classes
 from gss_keras.direct_encoder import check_encoder
-from gss_keras.layers.backend import argmax, resize_bilinear
+from gss_keras.layers.backend import argmax
 from gss_keras.layers.gumbel_softmax import (
     HardGumbelSoftmax,
     temperature_as_config,
@@ -18,11 +18,11 @@ from gss_keras.maskige import (
     ColorInverse,
     LearnedInverse,
     MaskigeMapping,
-    NearestColorInverse,
     check_masks,
     inverse_from,
     palettes,
 )
+from gss_keras.maskige.reading import MaskigeReader
 from gss_keras.metrics import SegmentationScores
 from gss_keras.presets import PresetMixin
 from gss_keras.stage import Stage
@@ -294,10 +294,8 @@ class LatentPosterior(PresetMixin, Stage):
     def class_logits(self, maskige, height, width, training=None, inverse=None):
         """Read a decoded maskige back to class logits of a photo's size.
 
-        Where pixels of the maskige are merged into one of the photo, those of
-        the nearest color cast one vote each, since the mean of two classes'
-        colors can be nearest to a third. Logits that were learned are merged
-        as they are.
+        Votes of nearest colors, or what the inverse says; see
+        `maskige.reading.MaskigeReader`.
 
         Args:
             maskige: Float tensor in [0, 1] of shape `(batch, h, w, 3)`, as
@@ -312,22 +310,21 @@ class LatentPosterior(PresetMixin, Stage):
             Float32 tensor of shape `(batch, height, width, num_classes)`.
             Votes are from 0 to 1 and sum to 1.
         """
-        inverse = inverse or self.inverse
-        arguments = {}
+        reader = self._reader(inverse, training)
+        return reader.logits(maskige, height, width)
+
+    def read_masks(self, maskige, height, width, inverse=None):
+        """Return the best of these logits, int32 `(batch, height, width)`."""
+        return self._reader(inverse).masks(maskige, height, width)
+
+    def _reader(self, inverse, training=None):
+        inverse, arguments = inverse or self.inverse, {"training": training}
         if isinstance(inverse, ColorInverse | LearnedInverse):
             arguments["colors"] = self.mapping.colors
-        logits = inverse(maskige, training=training, **arguments)
-        logits = ops.cast(logits, "float32")
-        if self.alignment == "crop" and self.mask_scale == 1:
-            return logits[:, :height, :width]
-        # Votes have no gradient, so colors are learned without them.
-        if isinstance(inverse, NearestColorInverse) and not training:
-            logits = ops.one_hot(argmax(logits), self.num_classes)
-        size = (height, width)
-        if self.alignment == "crop":
-            high, wide = ops.shape(maskige)[1], ops.shape(maskige)[2]
-            size = (high // self.mask_scale, wide // self.mask_scale)
-        return resize_bilinear(logits, *size)[:, :height, :width]
+        is_stretched = self.alignment == "stretch"
+        return MaskigeReader(
+            inverse, self.num_classes, self.mask_scale, is_stretched, arguments
+        )
 
     def draw_up(self, masks):
         """Pad masks to whole tokens and draw them up `mask_scale` times.

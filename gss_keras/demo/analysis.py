@@ -13,7 +13,6 @@ from gss_keras.export.answers import (
     of_class,
     spread_over_pixels,
 )
-from gss_keras.layers.backend import argmax
 from gss_keras.stage import Answer
 
 # How many tokens of a field stand to each side of the one that is shown: as
@@ -144,19 +143,16 @@ class Analyzer:
         """
         prior = self._segmenter.prior
         seen = prior(photos, training=False)
-        logits = prior.vocabulary(seen["features"])
-        highest = ops.max(logits, axis=-1, keepdims=True)
-        probability = 1 / ops.sum(ops.exp(logits - highest), axis=-1)
-        certainty = certainty_of_tokens(seen, logits)
-        return argmax(logits), probability, certainty
+        tokens, probability = prior.vocabulary.likeliest(seen["features"])
+        certainty = certainty_of_tokens(seen, probability)
+        return tokens, probability, certainty
 
     def _read_classes(self, seen):
         """Return the mask and the confidence of every pixel."""
         tokens, maskige, certainty = seen
         scale = self.posterior.mask_scale
         size = [side // scale for side in ops.shape(maskige)[1:3]]
-        logits = self._segmenter.decode(tokens, *size, maskige)
-        mask = argmax(logits)
+        mask = self._segmenter.decode_masks(tokens, *size, maskige)
         certainty = spread_over_pixels(certainty, self.posterior.token_stride)
         return mask, of_class(certainty, mask)
 

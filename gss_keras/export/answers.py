@@ -1,5 +1,7 @@
 """What an exported model says about photos: masks, and how sure it is."""
 
+import functools
+
 import numpy as np
 from keras import ops
 
@@ -41,26 +43,26 @@ def answer(segmenter, photos, outputs=OUTPUTS, window=None, stride=None):
     check_outputs(segmenter, outputs, window)
     classes = segmenter.num_classes
     has_confidence = "confidence" in outputs
+    look_at = functools.partial(look, segmenter, has_certainty=has_confidence)
 
     def score(crops):
-        answers = look(segmenter, crops, has_confidence)
+        answers = look_at(crops)
         if not has_confidence:
             return answers["logits"]
         parts = [answers["logits"], answers["certainty"]]
         return ops.concatenate(parts, axis=-1)
 
     if window is None:
-        answers = look(segmenter, photos, has_confidence)
+        answers = look_at(photos, has_logits=False)
     else:
         channels = classes
         if has_confidence:
             channels += 1 if _has_tokens_only(segmenter) else classes
         scores = _score_windows(score, channels, photos, window, stride)
         answers = {
-            "logits": scores[..., :classes],
+            "masks": argmax(scores[..., :classes]),
             "certainty": scores[..., classes:],
         }
-    answers["masks"] = argmax(answers["logits"])
     if has_confidence:
         answers["confidence"] = of_class(answers["certainty"], answers["masks"])
     return {name: answers[name] for name in outputs}
@@ -95,17 +97,19 @@ def check_outputs(segmenter, outputs, window=None):
         )
 
 
-def look(segmenter, photos, has_certainty=True):
+def look(segmenter, photos, has_certainty=True, has_logits=True):
     """Put photos through a segmenter once and keep what comes out.
 
     Args:
         segmenter: A `GenerativeSegmenter` or `DiscriminativeSegmenter`.
         photos: Tensor of shape `(batch, height, width, 3)`, raw RGB 0-255.
         has_certainty: Whether the certainty is asked for.
+        has_logits: Whether the logits are asked for, or only the masks.
 
     Returns:
         A dict of `logits`, float32 `(batch, height, width, num_classes)`,
-        the class logits that `predict` takes the best of; if asked for,
+        the class logits that `predict` takes the best of, or of `masks`,
+        int32 `(batch, height, width)`, which need less memory; if asked for,
         `certainty`, float32 `(batch, height, width, num_classes or 1)`,
         probabilities of each class or of what was answered; and, of a
         `GenerativeSegmenter`, `tokens` and `maskige` as `answer` has them.
@@ -114,21 +118,24 @@ def look(segmenter, photos, has_certainty=True):
     if not hasattr(segmenter, "prior"):
         logits = ops.cast(segmenter(photos, training=False), "float32")
         certainty = {"certainty": ops.softmax(logits)} if has_certainty else {}
-        return {"logits": logits, **certainty}
+        seen = {"logits": logits} if has_logits else {"masks": argmax(logits)}
+        return seen | certainty
 
     prior, posterior = segmenter.prior, segmenter.posterior
     seen = prior(photos, training=False)
-    token_logits = prior.vocabulary(seen["features"])
-    tokens = argmax(token_logits)
+    if has_certainty and _has_tokens_only(segmenter):
+        tokens, shares = prior.vocabulary.likeliest(seen["features"])
+    else:
+        tokens, shares = prior.vocabulary.best_tokens(seen["features"]), None
     maskige = posterior.tokenizer.decode(tokens)
-    answers = {
-        "logits": segmenter.decode(tokens, *size, maskige),
-        "tokens": tokens,
-        "maskige": ops.cast(maskige, "float32"),
-    }
+    answers = {"tokens": tokens, "maskige": ops.cast(maskige, "float32")}
+    if has_logits:
+        answers["logits"] = segmenter.decode(tokens, *size, maskige)
+    else:
+        answers["masks"] = segmenter.decode_masks(tokens, *size, maskige)
     if has_certainty:
         certainty = spread_over_pixels(
-            certainty_of_tokens(seen, token_logits), posterior.token_stride
+            certainty_of_tokens(seen, shares), posterior.token_stride
         )
         answers["certainty"] = certainty[:, : size[0], : size[1]]
     return answers
@@ -139,21 +146,21 @@ def _has_tokens_only(segmenter):
     return prior is not None and prior.pixel_classifier is None
 
 
-def certainty_of_tokens(seen, token_logits):
+def certainty_of_tokens(seen, shares):
     """Say at each token how probable each class is, or else the token.
 
     Args:
         seen: What a `LatentPrior` gives for photos.
-        token_logits: Float tensor `(batch, rows, columns, codebook_size)`.
+        shares: Float tensor `(batch, rows, columns)`, the probability of the
+            likeliest token; not read where there is a pixel branch.
 
     Returns:
         Float32 tensor `(batch, rows, columns, num_classes)` in [0, 1]; where
-        the prior has no pixel branch, of one channel, the probability of the
-        likeliest token.
+        the prior has no pixel branch, `shares` as the one channel.
     """
     if "pixel_logits" in seen:
         return ops.softmax(ops.cast(seen["pixel_logits"], "float32"))
-    return ops.max(ops.softmax(token_logits), axis=-1, keepdims=True)
+    return shares[..., None]
 
 
 def spread_over_pixels(certainty, stride):

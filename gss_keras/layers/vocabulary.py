@@ -56,16 +56,33 @@ class Vocabulary(keras.layers.Layer):
 
     def best_tokens(self, features):
         """Return the likeliest token of every position, int32 `(b, h, w)`."""
+        return self._ask(features, argmax)[0]
+
+    def likeliest(self, features):
+        """Find the likeliest token of every position, and how likely it is.
+
+        Args:
+            features: Float tensor of shape `(batch, h, w, channels)`.
+
+        Returns:
+            Int32 tokens and float32 probabilities, both `(batch, h, w)`.
+        """
+        return self._ask(features, argmax, _highest_share)
+
+    def _ask(self, features, *questions):
+        """Put questions to the logits of every position, without its axis."""
         if not self.is_wide:
-            return argmax(self(features))
+            logits = self(features)
+            return tuple(question(logits) for question in questions)
         rows, restore = self._chunks(features)
         kernel, bias = self._weights()
 
         def step(index, carry):
-            return carry, (argmax(_score(rows[index], kernel, bias)),)
+            logits = _score(rows[index], kernel, bias)
+            return carry, tuple(question(logits) for question in questions)
 
-        _, (best,) = scan_in_turn(ops.shape(rows)[0], step, ())
-        return restore(best)
+        _, answers = scan_in_turn(ops.shape(rows)[0], step, ())
+        return tuple(map(restore, answers))
 
     def cross_entropy(self, features, tokens, counted, training=True):
         """Measure how surprised the prior is by the true tokens.
@@ -142,6 +159,12 @@ def _score(features, kernel, bias):
     """Return float32 token logits, computed in the type of the features."""
     kernel, bias = (ops.cast(w, features.dtype) for w in (kernel, bias))
     return ops.cast(ops.matmul(features, kernel) + bias, "float32")
+
+
+def _highest_share(logits):
+    """Return the probability of the likeliest entry."""
+    highest = ops.max(logits, axis=-1, keepdims=True)
+    return 1 / ops.sum(ops.exp(logits - highest), axis=-1)
 
 
 def _surprise(rows, tokens, counted, kernel, bias):

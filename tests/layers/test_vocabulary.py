@@ -61,7 +61,13 @@ def test_best_tokens_and_their_surprise(codebook_size, size, training):
     assert float(ops.convert_to_numpy(total)) == pytest.approx(
         (surprise[..., 0] * counted).sum(), rel=1e-5
     )
-    for found in (best, layer.best_tokens(features)):
+    likeliest, shares = layer.likeliest(features)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(shares),
+        np.exp(log_shares(logits).max(-1)),
+        rtol=1e-5,
+    )
+    for found in (best, layer.best_tokens(features), likeliest):
         found = ops.convert_to_numpy(found)
         np.testing.assert_array_equal(found, logits.argmax(-1))
         assert found.dtype == "int32"
