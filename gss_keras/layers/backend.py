@@ -69,7 +69,8 @@ def convolve(features, kernel, padding="same", strides=1, dilation=1):
 
     Args:
         features: Float tensor of shape `(batch, height, width, channels)`.
-        kernel: Tensor or variable `(side, side, channels, filters)`.
+        kernel: Tensor or variable `(side, side, channels, filters)`; with
+            fewer channels than the maps have, for as many groups of them.
         padding: "valid" for none, or "same" for zeros on all sides; then
             `strides` is 1 and the kernel's sides are odd.
         strides: Positions from one kernel to the next.
@@ -88,12 +89,18 @@ def convolve(features, kernel, padding="same", strides=1, dilation=1):
         result = F.conv2d(
             features.permute(0, 3, 1, 2), weight.permute(3, 2, 0, 1),
             stride=strides, padding=padding, dilation=dilation,
+            groups=features.shape[-1] // weight.shape[2],
         )  # fmt: skip
         return result.permute(0, 2, 3, 1)
     return ops.conv(
         features, kernel, strides=strides, padding=padding,
         data_format="channels_last", dilation_rate=dilation,
     )  # fmt: skip
+
+
+def copies_convolved_maps():
+    """Return whether Keras' own convolutions copy maps, see `convolve`."""
+    return keras.backend.backend() == "torch"
 
 
 @functools.cache
