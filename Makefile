@@ -13,9 +13,9 @@ quickstart: .venv/quickstart
 	KERAS_BACKEND=$(BACKEND) .venv/bin/python recipes/quickstart.py
 
 test: .venv/dev lint
-	$(MAKE) test-backend BACKEND=tensorflow
+	$(MAKE) test-backend BACKEND=torch
+	$(MAKE) test-backend BACKEND=tensorflow SELECT='-m "not any_backend"'
 	$(MAKE) test-backend BACKEND=jax SELECT='-m "not any_backend"'
-	$(MAKE) test-backend BACKEND=torch SELECT='-m "not any_backend"'
 
 test-backend: .venv/dev
 	OMP_NUM_THREADS=1 KERAS_BACKEND=$(BACKEND) \
