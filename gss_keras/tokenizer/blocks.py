@@ -97,7 +97,9 @@ class ResidualBlock(keras.layers.Layer):
             )
         for convolution in others:
             branch = convolution(ops.relu(branch))
-        return kept + self.gain * branch
+        # By its name, since no more than three such maps shall be held.
+        branch = self.gain * branch
+        return kept + branch
 
     def compute_output_shape(self, input_shape):
         """Return the shape with `filters` channels, doubled if upsampling."""
