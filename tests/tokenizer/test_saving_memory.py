@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from gss_keras.export import elsewhere
 from gss_keras.layers import strips
 from gss_keras.tokenizer.discrete_vae import DiscreteVAE
 
@@ -94,6 +95,25 @@ def test_encoded_in_strips(name):
             np.testing.assert_array_equal(
                 found[is_clear], logits.argmax(-1)[is_clear]
             )
+
+
+@pytest.mark.any_backend
+def test_onnx_runtime_decodes_in_strips(tmp_path):
+    pytest.importorskip("tf2onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    tokenizer = tokenizer_of()
+    archive = keras.export.ExportArchive()
+    archive.track(tokenizer)
+    spec = keras.InputSpec("int32", (None, None, None), name="tokens")
+    archive.add_endpoint("serve", tokenizer.decode, input_signature=[spec])
+    archive.write_out(str(tmp_path / "model"), verbose=False)
+    elsewhere.convert_to_onnx(tmp_path / "model", tmp_path / "model.onnx")
+    session = runtime.InferenceSession(tmp_path / "model.onnx")
+    for height in (1, 5, 12):
+        tokens = tokens_of(height)
+        (found,) = session.run(None, {"tokens": tokens})
+        whole = tokenizer.decode(np.eye(24, dtype="float32")[tokens])
+        np.testing.assert_allclose(found, whole, atol=1e-5)
 
 
 def test_probabilities_are_decoded_as_a_whole(monkeypatch):
