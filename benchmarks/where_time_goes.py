@@ -1,0 +1,141 @@
+"""Which operations the time goes to, by the backends' own profilers.
+
+Goal: less than 15 % outside the backend's own products and convolutions. All
+else is listed by operation, those that take most first.
+
+    KERAS_BACKEND=torch python benchmarks/where_time_goes.py
+"""
+
+import collections
+import dataclasses
+import pathlib
+import re
+import tempfile
+
+import keras
+import numpy as np
+import tyro
+from keras import ops
+
+import gss_keras
+from gss_keras.data import streets
+from gss_keras.stage import Answer
+
+# Names of what multiplies, on either backend; none of them has other work.
+_KERNELS = re.compile(r"conv|mm$|mm_|matmul|linear|einsum", re.IGNORECASE)
+_PYTHON = "Python between operations"
+_HOLDING = {"While", "StatelessWhile", "If", "PartitionedCall"} | {
+    "StatefulPartitionedCall"
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What to profile."""
+
+    size: tuple[int, int] = (360, 480)
+    """Height and width of the photo to predict."""
+    crop: int = 192
+    """Side of the two crops of a training step."""
+    decoded: int = 128
+    """Side in pixels of what a decoder of DALL-E's sizes paints."""
+    shown: int = 6
+    """How many operations to name."""
+    works: tuple[str, ...] = ("predict", "training step", "DALL-E's decoder")
+
+
+def works(settings):
+    """Return a function for each kind of work, all of them started up."""
+    segmenter = gss_keras.GenerativeSegmenter.from_preset("camvid")
+    photo = streets.Streets(1, 0, settings.size)[0]["photo"]
+    crops = streets.Streets(2, 0, (settings.crop, settings.crop))
+    photos = np.stack([record["photo"] for record in crops])
+    masks = np.stack([record["mask"] for record in crops])
+    prior = segmenter.prior
+    prior.compile(keras.optimizers.AdamW(1e-6))
+
+    def decode():
+        tokenizer = gss_keras.DiscreteVAE.from_preset(
+            "dalle", load_weights=False
+        )
+        side = settings.decoded // tokenizer.stride
+        tokens = ops.convert_to_tensor(np.zeros((1, side, side), "int32"))
+        answer = Answer(tokenizer, tokenizer.decode)
+        return lambda: answer.predict_on_batch(tokens)
+
+    functions = {
+        "predict": lambda: segmenter.predict(photo),
+        "training step": lambda: prior.train_on_batch(photos, masks),
+    }
+    chosen = {
+        name: functions[name] if name in functions else decode()
+        for name in settings.works
+    }
+    for function in chosen.values():
+        function()
+    return chosen
+
+
+def seconds_on_torch(function):
+    """Return the seconds of each operation by its name."""
+    from torch import profiler
+
+    with profiler.profile(activities=[profiler.ProfilerActivity.CPU]) as seen:
+        with profiler.record_function(_PYTHON):
+            function()
+    return {
+        event.key: event.self_cpu_time_total / 1e6
+        for event in seen.key_averages()
+    }
+
+
+def seconds_on_tensorflow(function):
+    """Do the same, with what TensorFlow's profiler writes down."""
+    import tensorflow as tf
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+    options = tf.profiler.experimental.ProfilerOptions(
+        host_tracer_level=2, python_tracer_level=0, device_tracer_level=0
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        tf.profiler.experimental.start(folder, options)
+        function()
+        tf.profiler.experimental.stop()
+        (path,) = pathlib.Path(folder).rglob("*.xplane.pb")
+        space = xplane_pb2.XSpace.FromString(path.read_bytes())
+    seconds = collections.Counter()
+    for plane in space.planes:
+        names = {key: value.name for key, value in plane.event_metadata.items()}
+        for line in plane.lines:
+            for event in line.events:
+                # Operations of a graph are called "place:Operation"; some
+                # only hold others.
+                kind = names[event.metadata_id].split(":")
+                is_operation = len(kind) == 2 and kind[1].isidentifier()
+                if is_operation and kind[1] not in _HOLDING:
+                    seconds[kind[1]] += event.duration_ps / 1e12
+    return seconds
+
+
+def main(settings):
+    """Print a row for each kind of work."""
+    measure = {
+        "torch": seconds_on_torch,
+        "tensorflow": seconds_on_tensorflow,
+    }[keras.backend.backend()]
+    print(
+        "| work | seconds | outside kernels, % | of these, most |\n"
+        "|---|---|---|---|"
+    )
+    for name, function in works(settings).items():
+        seconds = measure(function)
+        total = sum(seconds.values())
+        others = {k: s for k, s in seconds.items() if not _KERNELS.search(k)}
+        most = sorted(others, key=others.get, reverse=True)[: settings.shown]
+        listed = ", ".join(f"{k} {100 * others[k] / total:.1f}" for k in most)
+        share = 100 * sum(others.values()) / total
+        print(f"| {name} | {total:.2f} | {share:.1f} | {listed} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings, description=__doc__))
