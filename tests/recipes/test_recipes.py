@@ -223,3 +223,20 @@ def test_distill_decoder(tmp_path):
     folder = tmp_path / "out" / "preset"
     segmenter = gss_keras.GenerativeSegmenter.from_preset(folder)
     assert isinstance(segmenter.decoder, gss_keras.DirectDecoder)
+
+
+@pytest.mark.any_backend
+@pytest.mark.parametrize("kind", ["lookup", "direct"])
+def test_distill_encoder(kind, tmp_path):
+    arguments = ("--debug", "--output", tmp_path / "out", "--kind", kind)
+    done = run("distill_encoder.py", *arguments)
+    assert done.returncode == 0, done.stderr
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+    same, exact, cheaper = scores.values()
+    assert f"{cheaper:.4f}" in done.stdout
+    if kind == "lookup":
+        assert same > 0.98
+        assert cheaper == pytest.approx(exact, abs=0.5)
+    folder = tmp_path / "out" / "preset"
+    posterior = gss_keras.LatentPosterior.from_preset(folder)
+    assert type(posterior.encoder).__name__.lower() == f"{kind}encoder"

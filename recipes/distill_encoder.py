@@ -1,0 +1,129 @@
+r"""Give masks their tokens at less work, for priors to learn from.
+
+Writes a preset of the posterior with a cheaper encoder, which the training
+recipes take up, and `scores.json`: how many tokens of val masks are those of
+the tokenizer's own encoder, and the mIoU of masks through either's tokens.
+
+    KERAS_BACKEND=tensorflow python recipes/distill_encoder.py \
+        --data-dir CamVid --output outputs/camvid/posterior
+    KERAS_BACKEND=tensorflow python recipes/train_camvid.py \
+        --data-dir CamVid --output outputs/camvid
+
+By default tokens are looked up, which asks for no training but for the
+bundled tokenizer; `--kind direct` distills a network for any tokenizer.
+`--debug` needs no data.
+"""
+
+import dataclasses
+import json
+import pathlib
+from typing import Literal
+
+import keras
+import numpy as np
+from keras import ops
+
+import gss_keras
+from gss_keras import data, training
+from gss_keras.data import miniature
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Which encoder, for which masks."""
+
+    dataset: str = "camvid"
+    """A name of `gss_keras.data.catalog`."""
+    data_dir: pathlib.Path | None = None
+    output: pathlib.Path = pathlib.Path("outputs/camvid/posterior")
+    tokenizer: str = "maskige"
+    kind: Literal["lookup", "direct"] = "lookup"
+    schedule: training.Schedule = training.Schedule(
+        1500, 4e-3, batch_size=8, warmup_steps=75, weight_decay=0.0
+    )
+    """Of the direct encoder, like what follows."""
+    crop: tuple[int, int] = (96, 128)
+    channels: int = 64
+    depth: int = 2
+    limit: int | None = None
+    """Evaluate only so many masks, evenly spread."""
+    seed: int = 0
+    debug: bool = False
+
+
+def distill(settings, posterior, train):
+    """Return a direct encoder that learned the posterior's tokens."""
+    encoder = gss_keras.DirectEncoder.for_posterior(
+        posterior, channels=settings.channels, depth=settings.depth
+    )
+    distillation = gss_keras.EncoderDistillation(posterior, encoder)
+    schedule = settings.schedule
+    training.compile_stage(distillation, schedule)
+    augmentation = data.Augmentation(settings.crop, (0.75, 1.5), balance=0.5)
+    batches = data.batches(
+        train, schedule.batch_size, augmentation, seed=settings.seed,
+        shuffle=True, repeat=True, masks_only=True,
+    )  # fmt: skip
+    distillation.fit(
+        batches, steps_per_epoch=schedule.steps, shuffle=False, verbose=2
+    )
+    return encoder
+
+
+def compare(exact, cheaper, masks):
+    """Return what the cheaper encoder's mistakes come to."""
+    same = []
+    for mask in masks:
+        tokens = (
+            ops.convert_to_numpy(posterior.encode(mask[None]))
+            for posterior in (exact, cheaper)
+        )
+        same.append(np.mean(np.equal(*tokens)))
+    found = {"share of tokens that are the same": float(np.mean(same))}
+    for name, posterior in (("exact", exact), ("cheaper", cheaper)):
+        posterior.compile()
+        scores = posterior.evaluate(
+            masks, batch_size=2, return_dict=True, verbose=0
+        )
+        found[f"mIoU through {name} tokens"] = float(scores["mIoU"])
+    return found
+
+
+def main(settings):
+    """Make or distill the encoder, save the posterior, compare."""
+    if settings.debug:
+        small = training.Schedule(3, 1e-3, batch_size=2, warmup_steps=1)
+        root = settings.output / "miniature"
+        settings = dataclasses.replace(
+            settings, schedule=small, channels=8, limit=1, crop=(32, 48),
+            data_dir=miniature.write(settings.dataset, root),
+        )  # fmt: skip
+    keras.utils.set_random_seed(settings.seed)
+    train, val = (
+        data.load(settings.dataset, settings.data_dir, split)
+        for split in ("train", "val")
+    )
+    posterior = gss_keras.LatentPosterior(
+        gss_keras.palettes.maximal_distance(train.num_classes),
+        gss_keras.DiscreteVAE.from_preset(settings.tokenizer),
+        classes=train.classes,
+    )
+    if settings.kind == "lookup":
+        encoder = gss_keras.LookupEncoder.for_posterior(posterior)
+    else:
+        encoder = distill(settings, posterior, train)
+    cheaper = posterior.with_encoder(encoder)
+    cheaper.save_to_preset(settings.output / "preset")
+
+    count = settings.limit or len(val)
+    chosen = [i * len(val) // count for i in range(count)]
+    masks = [val[index]["mask"] for index in chosen]
+    found = compare(posterior, cheaper, np.stack(masks))
+    for name, figure in found.items():
+        print(f"{name}: {figure:.4f}")
+    (settings.output / "scores.json").write_text(json.dumps(found, indent=1))
+    return found
+
+
+if __name__ == "__main__":
+    training.run_recipe(main, Settings, __doc__)
