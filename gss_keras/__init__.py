@@ -20,11 +20,14 @@ from gss_keras import (
     training,
     visualize,
 )
-from gss_keras.direct_decoder import DirectDecoder
-from gss_keras.direct_encoder import DirectEncoder
+from gss_keras.direct import (
+    DecoderDistillation,
+    DirectDecoder,
+    DirectEncoder,
+    EncoderDistillation,
+    LookupEncoder,
+)
 from gss_keras.discriminative import DiscriminativeSegmenter
-from gss_keras.distillation import DecoderDistillation, EncoderDistillation
-from gss_keras.lookup_encoder import LookupEncoder
 from gss_keras.maskige import palettes
 from gss_keras.metrics import SegmentationScores
 from gss_keras.posterior import LatentPosterior

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from gss_keras.checks import check_classes
-from gss_keras.direct_encoder import check_encoder
+from gss_keras.direct.encoder import check_encoder
 from gss_keras.layers.backend import argmax
 from gss_keras.layers.gumbel_softmax import (
     HardGumbelSoftmax,

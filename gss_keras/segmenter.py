@@ -8,7 +8,7 @@ from keras import ops
 
 from gss_keras.base_segmenter import BaseSegmenter
 from gss_keras.checks import check_photos
-from gss_keras.direct_decoder import check_decoder
+from gss_keras.direct.decoder import check_decoder
 from gss_keras.layers.backend import argmax, resize_bilinear
 from gss_keras.stage import Answer
 

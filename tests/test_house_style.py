@@ -29,9 +29,9 @@ FLOORS = [
         "whole_folder",
     },  # fmt: skip
     {"maskige", "tokenizer", "backbones", "data", "checks", "views"},
-    {"direct_network", "direct_decoder", "direct_encoder", "lookup_encoder"},
+    {"direct"},
     {"posterior"},
-    {"distillation", "palette_search", "token_classes"},
+    {"palette_search", "token_classes"},
     {"prior"},
     {"base_segmenter", "export"},
     {"segmenter", "discriminative"},

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from gss_keras.direct_network import DirectNetwork, check_network
+from gss_keras.direct.network import DirectNetwork, check_network
 from gss_keras.layers.squares import fold_squares, whole_squares
 from gss_keras.layers.vocabulary import Vocabulary
 

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from gss_keras.direct_decoder import DirectDecoder, check_decoder
-from gss_keras.direct_encoder import DirectEncoder, check_encoder
+from gss_keras.direct.decoder import DirectDecoder, check_decoder
+from gss_keras.direct.encoder import DirectEncoder, check_encoder
 from gss_keras.distribution import shared_mean
 from gss_keras.layers.backend import argmax
 from gss_keras.losses import masked_cross_entropy

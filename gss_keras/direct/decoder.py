@@ -4,7 +4,7 @@ import functools
 
 import keras
 
-from gss_keras.direct_network import DirectNetwork, check_network
+from gss_keras.direct.network import DirectNetwork, check_network
 from gss_keras.tokenizer.blocks import unfold_patches
 
 check_decoder = functools.partial(check_network, "decoder")
