@@ -33,7 +33,7 @@ def shrink(path, dtype):
             if item.ndim > 1 and item.dtype == "float32":
                 if dtype == "int8":
                     values, scale = to_int8(values)
-                    target[f"{_SCALES}/{name}"] = scale
+                    target[_scale_of(name)] = scale
                 else:
                     values = values.astype(dtype)
             target[name] = values
@@ -67,7 +67,7 @@ def expanded(path):
             with h5py.File(whole, "w") as target:
 
                 def copy(name, item):
-                    scale = source.get(f"{_SCALES}/{name}")
+                    scale = source.get(_scale_of(name))
                     values = item[()]
                     if scale is not None:
                         values = values * scale[()]
@@ -75,6 +75,11 @@ def expanded(path):
 
                 _visit(source, target, copy)
             yield whole
+
+
+def _scale_of(name):
+    # All in one group: each group takes a kilobyte.
+    return f"{_SCALES}/{name.replace('/', '.')}"
 
 
 def _visit(source, target, copy):
