@@ -68,14 +68,8 @@ def test_training(recipe, variant, tmp_path):
     assert "Epoch" not in again.stdout
 
 
-@pytest.mark.parametrize(
-    "variant",
-    [
-        "ft-w",
-        pytest.param("ff", marks=pytest.mark.any_backend),
-        pytest.param("tf", marks=pytest.mark.any_backend),
-    ],
-)
+@pytest.mark.any_backend
+@pytest.mark.parametrize("variant", ["ff", "ft-w", "tf"])
 def test_train_posterior(variant, tmp_path):
     out = tmp_path / "out"
     done = run(
@@ -129,6 +123,7 @@ def save_segmenter(num_classes, folder):
     return segmenter
 
 
+@pytest.mark.any_backend
 def test_evaluate_on_a_data_set_of_the_catalog(tmp_path):
     folder = miniature.write("cityscapes", tmp_path / "mini", size=(48, 96))
     segmenter = save_segmenter(19, tmp_path / "preset")

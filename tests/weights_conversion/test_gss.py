@@ -182,6 +182,7 @@ def run(*arguments, **environment):
     )
 
 
+@pytest.mark.any_backend
 def test_the_command_says_what_it_did(release, tmp_path):
     tensors, text = release
     path = save(tmp_path / "ff.pth", tensors, text)
