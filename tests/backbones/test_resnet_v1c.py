@@ -1,3 +1,5 @@
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from backbone_checks import (
     count_trained,
     read_golden,
 )
+from keras import ops
 from layer_checks import check_layer
 from tiny import tiny_posterior
 
@@ -49,6 +52,25 @@ def test_any_size(height, width, is_dilated):
     deepest = 8 if is_dilated else 32
     assert backbone.strides[32] == deepest
     check_sizes(backbone, height, width)
+
+
+def test_maps_are_forgotten_when_they_were_read(monkeypatch):
+    # Frozen, so that none is held for its gradients.
+    backbone, maps, alive = ResNetV1c(**SMALL, trainable=False), [], []
+    call = ConvolutionBlock.call
+
+    def spy(self, inputs, *args, **kwargs):
+        result = call(self, inputs, *args, **kwargs)
+        alive.append(sum(found() is not None for found in maps))
+        maps.append(weakref.ref(result))
+        return result
+
+    monkeypatch.setattr(ConvolutionBlock, "call", spy)
+    levels = backbone(ops.zeros((1, 32, 32, 3)), training=False)
+    assert len(levels) == 4 and len(maps) > 50
+    # Those that a block reads, its shortcut, and levels that may be results
+    # of a convolution themselves.
+    assert max(alive) <= 8
 
 
 def test_dilations_of_the_blocks():
