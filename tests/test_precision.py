@@ -114,7 +114,13 @@ def fitted(dtype):
     return prior, np.array(history.history["loss"])
 
 
-@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        "mixed_bfloat16",
+        pytest.param("mixed_float16", marks=pytest.mark.any_backend),
+    ],
+)
 def test_training_in_mixed_precision_follows_single_precision(dtype):
     _, losses = fitted("float32")
     prior, half_losses = fitted(dtype)

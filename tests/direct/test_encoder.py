@@ -102,6 +102,7 @@ def test_a_posterior_takes_its_tokens_from_it(groups, tmp_path):
     np.testing.assert_array_equal(loaded.encode(masks), expected)
 
 
+@pytest.mark.any_backend
 def test_a_prior_learns_from_its_tokens_and_leaves_it_alone(tmp_path):
     posterior = tiny_posterior()
     encoder = DirectEncoder.for_posterior(posterior, channels=8)

@@ -78,6 +78,7 @@ def test_the_encoder_in_every_way_it_is_run(tmp_path):
     )
 
 
+@pytest.mark.any_backend
 def test_a_prior_learns_the_same_from_it(tmp_path):
     encoder = LookupEncoder.for_posterior(posterior())
     cheaper = posterior().with_encoder(encoder)

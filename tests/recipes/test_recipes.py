@@ -36,15 +36,15 @@ def test_quickstart(tmp_path):
     assert picture.shape[2] == 3 and picture.std() > 10
 
 
-# Of all recipes and variants one backend runs all, the others one.
 TRAININGS = [
-    pytest.param("train_cityscapes.py", "ft-w"),
-    pytest.param("train_ade20k.py", "ft", marks=pytest.mark.any_backend),
-    pytest.param("train_mseg.py", "ff", marks=pytest.mark.any_backend),
-    pytest.param("train_camvid.py", "ff", marks=pytest.mark.any_backend),
+    ("train_cityscapes.py", "ft-w"),
+    ("train_ade20k.py", "ft"),
+    ("train_mseg.py", "ff"),
+    ("train_camvid.py", "ff"),
 ]
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize(("recipe", "variant"), TRAININGS)
 def test_training(recipe, variant, tmp_path):
     out = tmp_path / "out"

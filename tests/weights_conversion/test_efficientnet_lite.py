@@ -46,6 +46,7 @@ def test_the_check_notices_one_wrong_number(backbone, tensors):
     assert max(converter.check(backbone, tensors).values()) < 1e-4
 
 
+@pytest.mark.any_backend
 @pytest.mark.usefixtures("tensors")
 def test_writes_the_shipped_preset(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(converter, "CHECKED_SIZES", [(32, 32)])

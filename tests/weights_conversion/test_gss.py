@@ -78,7 +78,13 @@ def without_tokenizer(tensors):
 PHOTOS = np.random.default_rng(0).integers(0, 256, (2, 60, 90, 3), "uint8")
 
 
-@pytest.mark.parametrize("is_zip", [True, False], ids=["zip", "old"])
+@pytest.mark.parametrize(
+    "is_zip",
+    [
+        pytest.param(True, id="zip"),
+        pytest.param(False, id="old", marks=pytest.mark.any_backend),
+    ],
+)
 def test_a_checkpoint_becomes_a_preset(release, tmp_path, is_zip):
     tensors, text = release
     path = save(tmp_path / "ff.pth", tensors, text, is_zip)
@@ -102,6 +108,7 @@ def test_a_checkpoint_becomes_a_preset(release, tmp_path, is_zip):
     assert "windows of 256x320 every 192x224" in card
 
 
+@pytest.mark.any_backend
 def test_an_inverse_of_another_checkpoint_is_merged(release, inverse, tmp_path):
     tensors, text = release
     ff = save(tmp_path / "ff.pth", tensors, text)
@@ -129,6 +136,7 @@ def test_an_inverse_of_another_checkpoint_is_merged(release, inverse, tmp_path):
         gss.read(ft_w, inverse_checkpoint=ff)
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("has_pixel_branch", [True, False])
 def test_ft_w_comes_with_or_without_a_pixel_branch(
     release, inverse, tmp_path, has_pixel_branch
@@ -155,6 +163,7 @@ def test_ft_w_comes_with_or_without_a_pixel_branch(
     assert any(np.any(a != b) for a, b in zip(before, after, strict=True))
 
 
+@pytest.mark.any_backend
 def test_a_tokenizer_of_its_own_is_used(release, tmp_path):
     tensors, text = release
     path = save(tmp_path / "ff.pth", without_tokenizer(tensors), text)
