@@ -1,10 +1,9 @@
 """What the backbones of larger models have in common."""
 
-import collections
-
 import keras
 from keras import layers
 
+from gss_keras.backbones.forgetful import Forgetful
 from gss_keras.presets import PresetMixin
 
 # The normalisation of ImageNet photos, per channel of RGB, that the published
@@ -13,7 +12,7 @@ PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_DEVIATION = (58.395, 57.12, 57.375)
 
 
-class Backbone(PresetMixin, keras.Model):
+class Backbone(PresetMixin, Forgetful):
     """Turns photos into a dict of feature maps; the base of our backbones.
 
     A subclass builds its layers from `open_photos` on and hands the symbolic
@@ -54,42 +53,6 @@ class Backbone(PresetMixin, keras.Model):
     def strides(self):
         """Dict from nominal stride to the real stride of that feature map."""
         return {level: level for level in self.output}
-
-    def _run_through_graph(
-        self, inputs, operation_fn=lambda operation: operation, call_fn=None
-    ):
-        """Forgets every map as soon as no layer reads it any more.
-
-        Keras keeps all of them until the last one is there. Where nothing is
-        compiled, that is most of the memory that a photo takes.
-        """
-        if call_fn is not None:
-            return super()._run_through_graph(inputs, operation_fn, call_fn)
-        maps = dict(
-            zip(map(id, self.inputs), keras.tree.flatten(inputs), strict=True)
-        )
-        nodes = [
-            node
-            for depth in sorted(self._nodes_by_depth, reverse=True)
-            for node in self._nodes_by_depth[depth]
-            if not node.is_input
-        ]
-        readers = collections.Counter(map(id, self.outputs))
-        for node in nodes:
-            readers.update(map(id, node.input_tensors))
-        for node in nodes:
-            arguments, named = node.arguments.fill_in(maps)
-            results = operation_fn(node.operation)(*arguments, **named)
-            del arguments, named
-            results = keras.tree.flatten(results)
-            maps |= dict(zip(map(id, node.outputs), results, strict=True))
-            del results
-            for tensor in node.input_tensors:
-                readers[id(tensor)] -= 1
-                if not readers[id(tensor)]:
-                    del maps[id(tensor)]
-        found = [maps[id(tensor)] for tensor in self.outputs]
-        return keras.tree.pack_sequence_as(self._outputs_struct, found)
 
     def get_config(self):
         """Returns the constructor arguments as a JSON-serializable dict."""

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from gss_keras.backbones.forgetful import Forgetful
 from gss_keras.layers.convolution import Conv2D
 from gss_keras.layers.depthwise import DepthwiseConv2D
 from gss_keras.layers.normalization import BatchNormalization
@@ -31,7 +32,7 @@ STAGES = (
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
-class EfficientNetLite(PresetMixin, keras.Model):
+class EfficientNetLite(PresetMixin, Forgetful):
     """Turns photos into feature maps of strides 4, 8, 16 and 32.
 
     A chain of inverted residual blocks, each widening a pixel's channels,
