@@ -7,7 +7,7 @@ from gss_keras.layers.backend import scan_in_turn
 # Entries of the widest map that a strip should have, in one photo: 16 MB.
 _HELD = 2**22
 # Fewer rows of a strip would be mostly those computed for its neighbors too.
-_FEWEST = 32
+_FEWEST = 64
 
 
 def rows_of_strip(entries):
