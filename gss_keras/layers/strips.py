@@ -4,10 +4,10 @@ from keras import ops
 
 from gss_keras.layers.backend import scan_in_turn
 
-# Entries of the widest map that a strip should have, in one photo: 16 MB.
-_HELD = 2**22
+# Entries of the widest map that a strip should have, in one photo: 64 MB.
+_HELD = 2**24
 # Fewer rows of a strip would be mostly those computed for its neighbors too.
-_FEWEST = 64
+_FEWEST = 32
 
 
 def rows_of_strip(entries):

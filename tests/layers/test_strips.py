@@ -86,5 +86,5 @@ def test_no_strip_sees_much_more_than_its_rows():
 
 
 def test_narrow_maps_have_longer_strips():
-    assert rows_of_strip(2**16) == 64
-    assert rows_of_strip(2**20) == rows_of_strip(2**30) == 64
+    assert rows_of_strip(2**16) == 256
+    assert rows_of_strip(2**20) == rows_of_strip(2**30) == 32
