@@ -17,7 +17,9 @@ import gss_keras
 from gss_keras import export
 from gss_keras.export import elsewhere
 
-tensorflow_only = pytest.mark.any_backend
+tensorflow_only = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="of TensorFlow"
+)
 ALL = ("masks", "confidence", "tokens", "maskige")
 
 # Runs a SavedModel where this package cannot be imported.

@@ -97,7 +97,9 @@ def test_encoded_in_strips(name):
             )
 
 
-@pytest.mark.any_backend
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="of TensorFlow"
+)
 def test_onnx_runtime_decodes_in_strips(tmp_path):
     pytest.importorskip("tf2onnx")
     runtime = pytest.importorskip("onnxruntime")
