@@ -4,6 +4,7 @@ import numpy as np
 from keras import ops
 
 from gss_keras.layers.backend import resize_bilinear
+from gss_keras.layers.squares import fold_squares, whole_squares
 
 # So many pixels of evenly spread classes are added to what is counted, and so
 # much probability is left for what never was.
@@ -39,11 +40,13 @@ def count_token_classes(posterior, masks):
     for mask in masks:
         mask = np.asarray(mask)
         tokens = ops.convert_to_numpy(posterior.encode(mask[None]))[0]
-        squares = _squares(mask, tokens.shape, stride)
+        ids = whole_squares(mask[None], classes, stride)
+        squares = ops.convert_to_numpy(fold_squares(ids, stride))
+        squares = squares.reshape(-1, stride**2)
         token, pixel = np.broadcast_arrays(
             tokens.reshape(-1, 1), np.arange(stride**2)
         )
-        known = (squares >= 0) & (squares < classes)
+        known = squares < classes
         np.add.at(counts, (token[known], pixel[known], squares[known]), 1)
     if mask is None:
         raise ValueError(
@@ -53,15 +56,6 @@ def count_token_classes(posterior, masks):
     shares = counts / counts.sum(axis=-1, keepdims=True)
     shares = (1 - _LEFT_OPEN) * shares + _LEFT_OPEN / classes
     return shares.reshape(codes, -1).astype("float32")
-
-
-def _squares(mask, grid, stride):
-    """Return the ids in each token's square, `(positions, stride ** 2)`."""
-    rows, columns = grid
-    padded = np.full((rows * stride, columns * stride), -1)
-    padded[: mask.shape[0], : mask.shape[1]] = mask
-    squares = padded.reshape(rows, stride, columns, stride)
-    return squares.swapaxes(1, 2).reshape(-1, stride**2)
 
 
 def square_likelihoods(pixel_logits, stride):
