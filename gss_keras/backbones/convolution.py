@@ -75,7 +75,7 @@ class ConvolutionBlock(layers.Layer):
         if self.strides > 1 and margin:
             sides = [[0, 0], [margin, margin], [margin, margin], [0, 0]]
             features = ops.pad(features, sides)
-        x = self.norm(self.convolution(features), training=training)
+        x = self.convolution(features, norm=self.norm, training=training)
         return x if self.is_linear else ops.relu(x)
 
     def compute_output_shape(self, input_shape):

@@ -2,7 +2,8 @@
 
 import keras
 
-from gss_keras.layers.backend import convolve
+from gss_keras.layers.backend import add_bias, convolve, lay_out_kernel
+from gss_keras.layers.normalization import normalize_within
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
@@ -11,14 +12,40 @@ class Conv2D(keras.layers.Conv2D):
 
     Arguments, weights and results are always the same; see
     `layers.backend.convolve`.
+
+    Call arguments:
+        inputs: Float tensor `(batch, height, width, any)`.
+        norm: None, or a `BatchNormalization` to apply to the result of a
+            layer without bias and activation; see `normalize_within`.
+        training: Whether `norm` uses and updates batch statistics.
     """
 
-    def convolution_op(self, inputs, kernel):
+    def build(self, input_shape):
+        super().build(input_shape)
+        lay_out_kernel(self._kernel)
+
+    def call(self, inputs, norm=None, training=None):
+        if self.data_format == "channels_first":
+            return super().call(inputs)
+        if norm is None:
+            return self.activation(
+                self._convolve(inputs, self.kernel, self.bias)
+            )
+        return normalize_within(
+            lambda kernel, bias: self._convolve(inputs, kernel, bias),
+            self.kernel,
+            norm,
+            training,
+        )
+
+    def _convolve(self, inputs, kernel, bias):
         is_centered = self.padding == "same" and set(self.strides) == {1}
         is_centered &= all(side % 2 for side in self.kernel_size)
-        is_plain = self.data_format == "channels_last" and self.groups == 1
-        if is_plain and (is_centered or self.padding == "valid"):
+        is_plain = self.padding == "valid" or is_centered
+        if is_plain and self.groups == 1:
             return convolve(
-                inputs, kernel, self.padding, self.strides, self.dilation_rate
-            )
-        return super().convolution_op(inputs, kernel)
+                inputs, kernel, self.padding, self.strides,
+                self.dilation_rate, bias,
+            )  # fmt: skip
+        result = self.convolution_op(inputs, kernel)
+        return result if bias is None else add_bias(result, bias)

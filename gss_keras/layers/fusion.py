@@ -3,8 +3,11 @@
 import keras
 from keras import ops
 
-from gss_keras.layers.backend import resize_bilinear
-from gss_keras.layers.normalization import BatchNormalization
+from gss_keras.layers.backend import convolve, resize_bilinear
+from gss_keras.layers.normalization import (
+    BatchNormalization,
+    normalize_within,
+)
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
@@ -46,7 +49,15 @@ class ProjectionBlock(keras.layers.Layer):
         self.norm.build((*input_shape[:-1], self.channels))
 
     def call(self, features, training=None):
-        x = self.norm(self.convolution(features), training=training)
+        if self.convolution.quantization_mode is not None:
+            x = self.norm(self.convolution(features), training=training)
+        else:
+            x = normalize_within(
+                lambda kernel, bias: convolve(features, kernel, bias=bias),
+                self.convolution.kernel[None, None],
+                self.norm,
+                training,
+            )
         return ops.relu(x)
 
     def compute_output_shape(self, input_shape):

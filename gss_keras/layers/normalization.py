@@ -1,6 +1,7 @@
-"""Batch normalization whose statistics are always float32."""
+"""Batch normalization in float32, within a convolution where it can be."""
 
 import keras
+from keras import ops
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
@@ -23,3 +24,49 @@ class BatchNormalization(keras.layers.BatchNormalization):
     @property
     def variable_dtype(self):
         return "float32"
+
+    def fold(self, kernel):
+        """Let a kernel do what this does to each channel outside training.
+
+        Args:
+            kernel: Float tensor `(..., channels)`, of a layer without bias.
+
+        Returns:
+            The kernel, multiplied in float32 at least, same dtype, and the
+            float tensor `(channels,)` to add to the layer's result.
+        """
+        # Operators, which cost the least where nothing is compiled.
+        scale = (self.moving_variance + self.epsilon) ** -0.5
+        if self.scale:
+            scale = scale * self.gamma
+        shift = -scale * self.moving_mean
+        if self.center:
+            shift = shift + self.beta
+        dtype = keras.backend.standardize_dtype(kernel.dtype)
+        if dtype in ("float16", "bfloat16"):
+            kernel = ops.cast(kernel, "float32")
+            return ops.cast(kernel * scale, dtype), shift
+        return kernel * scale, shift
+
+
+def normalize_within(convolve, kernel, norm, training):
+    """Apply a batch norm to a convolution's result, at no cost if it can be.
+
+    Unless it learns, a batch norm multiplies each channel and adds to it,
+    always the same. Kernels are small beside maps: they are multiplied
+    instead, at every call, so that nothing can be out of date.
+
+    Args:
+        convolve: Function of a kernel and of a float tensor `(channels,)` to
+            add, or None.
+        kernel: Float tensor or variable `(..., channels)`.
+        norm: A `BatchNormalization` of the last axis.
+        training: Whether `norm` uses and updates batch statistics, provided
+            that it is trainable.
+
+    Returns:
+        `norm(convolve(kernel, None), training=training)`, but for rounding.
+    """
+    if training and norm.trainable:
+        return norm(convolve(kernel, None), training=training)
+    return convolve(*norm.fold(kernel))

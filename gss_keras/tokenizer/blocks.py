@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from gss_keras.layers.backend import add_scaled, halve
 from gss_keras.layers.convolution import Conv2D
 from gss_keras.layers.upsampling import convolve_upsampled, upsample
 
@@ -97,9 +98,7 @@ class ResidualBlock(keras.layers.Layer):
             )
         for convolution in others:
             branch = convolution(ops.relu(branch))
-        # By its name, since no more than three such maps shall be held.
-        branch = self.gain * branch
-        return kept + branch
+        return add_scaled(kept, branch, self.gain)
 
     def compute_output_shape(self, input_shape):
         """Return the shape with `filters` channels, doubled if upsampling."""
@@ -118,6 +117,26 @@ class ResidualBlock(keras.layers.Layer):
             is_upsampling=self.is_upsampling,
         )
         return config
+
+
+@keras.saving.register_keras_serializable(package="gss_keras")
+class Halving(keras.layers.Layer):
+    """Keep the largest of each 2 x 2 positions, channel by channel.
+
+    Example:
+    >>> maps = keras.ops.reshape(keras.ops.arange(8.0), (1, 2, 4, 1))
+    >>> [float(value) for value in Halving()(maps)[0, 0, :, 0]]
+    [5.0, 7.0]
+    """
+
+    def call(self, inputs):
+        """Return the map of half the height and width."""
+        return halve(inputs)
+
+    def compute_output_shape(self, input_shape):
+        """Return the shape with height and width halved, where known."""
+        batch, *sides, channels = input_shape
+        return (batch, *(side and side // 2 for side in sides), channels)
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
@@ -199,7 +218,7 @@ def residual_groups(inputs, widths, blocks, gain, kernel_sizes, resample):
     for group, width in enumerate(widths, start=1):
         is_later = group > 1
         if is_later and resample == "down":
-            features = keras.layers.MaxPooling2D(2)(features)
+            features = Halving()(features)
         is_upsampling = is_later and resample == "up"
         for block in range(1, blocks + 1):
             features = ResidualBlock(

@@ -8,10 +8,10 @@ needs them calls the models.
 
 import itertools
 
-import keras
 from keras import ops
 
 from gss_keras.layers.strips import in_strips, rows_of_strip
+from gss_keras.tokenizer.blocks import Halving
 
 
 def describe(encoder, pixels, patch):
@@ -29,7 +29,7 @@ def describe(encoder, pixels, patch):
     halvings = [
         index
         for index, layer in enumerate(layers)
-        if isinstance(layer, keras.layers.MaxPooling2D)
+        if isinstance(layer, Halving)
     ]
     if not halvings:
         return encoder(pixels)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from gss_keras.tokenizer.blocks import Halving
 from gss_keras.tokenizer.discrete_vae import DiscreteVAE
 from weights_conversion.dalle import load_weights
 
@@ -180,3 +181,24 @@ def test_wrong_maskiges():
         tokenizer.encode(ops.zeros((1, 8, 10, 3)))
     with pytest.raises(ValueError, match=r"shape \(batch, height, width, 3\)"):
         tokenizer.encode(ops.zeros((8, 8, 3)))
+
+
+@pytest.mark.parametrize("size", [(6, 4), (7, 5)])
+def test_halving_is_keras_maximum_pooling_gradients_too(size):
+    maps = np.random.default_rng(0).normal(size=(2, *size, 3))
+    maps = maps.astype("float32")
+    pooled = Halving()(ops.convert_to_tensor(maps))
+    expected = keras.layers.MaxPooling2D(2)(maps)
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(pooled), ops.convert_to_numpy(expected)
+    )
+    kernels = []
+    for layer in (Halving(), keras.layers.MaxPooling2D(2)):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential(
+            [keras.layers.Conv2D(2, 1, name="convolution"), layer]
+        )
+        model.compile(keras.optimizers.SGD(0.1), "mean_squared_error")
+        model.fit(maps, 0 * ops.convert_to_numpy(expected)[..., :2], verbose=0)
+        kernels.append(model.get_weights()[0])
+    np.testing.assert_allclose(*kernels, atol=1e-6)
