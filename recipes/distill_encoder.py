@@ -42,7 +42,9 @@ class Settings:
         1500, 4e-3, batch_size=8, warmup_steps=75, weight_decay=0.0
     )
     """Of the direct encoder, like what follows."""
-    crop: tuple[int, int] = (96, 128)
+    crop: training.Crop = training.Crop(
+        (96, 128), scale_range=(0.75, 1.5), balance=0.5
+    )
     channels: int = 64
     depth: int = 2
     limit: int | None = None
@@ -57,16 +59,10 @@ def distill(settings, posterior, train):
         posterior, channels=settings.channels, depth=settings.depth
     )
     distillation = gss_keras.EncoderDistillation(posterior, encoder)
-    schedule = settings.schedule
-    training.compile_stage(distillation, schedule)
-    augmentation = data.Augmentation(settings.crop, (0.75, 1.5), balance=0.5)
-    batches = data.batches(
-        train, schedule.batch_size, augmentation, seed=settings.seed,
-        shuffle=True, repeat=True, masks_only=True,
+    training.train_on_masks(
+        distillation, train, settings.schedule, settings.crop,
+        settings.output / "distillation", settings.seed,
     )  # fmt: skip
-    distillation.fit(
-        batches, steps_per_epoch=schedule.steps, shuffle=False, verbose=2
-    )
     return encoder
 
 
@@ -95,7 +91,8 @@ def main(settings):
         small = training.Schedule(3, 1e-3, batch_size=2, warmup_steps=1)
         root = settings.output / "miniature"
         settings = dataclasses.replace(
-            settings, schedule=small, channels=8, limit=1, crop=(32, 48),
+            settings, schedule=small, channels=8, limit=1,
+            crop=training.Crop((32, 48)),
             data_dir=miniature.write(settings.dataset, root),
         )  # fmt: skip
     keras.utils.set_random_seed(settings.seed)

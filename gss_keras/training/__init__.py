@@ -21,6 +21,7 @@ from gss_keras.training.settings import (
 from gss_keras.training.trainer import (
     adapt_to_masks,
     compile_stage,
+    train_on_masks,
     train_stage,
 )
 
@@ -42,6 +43,7 @@ __all__ = [
     "build_backbone",
     "compile_stage",
     "run_recipe",
+    "train_on_masks",
     "train_stage",
     "undecayed_in_release",
 ]

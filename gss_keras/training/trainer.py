@@ -4,10 +4,14 @@ import contextlib
 import pathlib
 import sys
 
-from gss_keras import distribution
+from gss_keras import data, distribution
 from gss_keras.training.checkpoints import Checkpoints
 from gss_keras.training.optimizer import adamw
 from gss_keras.training.rounds import Rounds
+from gss_keras.training.settings import Watch
+
+# Updates between two checkpoints of a training on masks alone.
+_SAVE_EVERY = 500
 
 
 def compile_stage(model, schedule):
@@ -115,6 +119,40 @@ def train_stage(model, batches, schedule, watch, folder, validate=None):
         # `fit` puts averaged weights in place at its end, here it did not.
         model.optimizer.finalize_variable_values(model.trainable_variables)
     return keeper.rows
+
+
+def train_on_masks(model, source, schedule, crop, folder, seed=0):
+    """Compile and train a stage that needs masks alone, or go on with it.
+
+    Args:
+        model: A `LatentPosterior` or what distills one, see
+            `gss_keras.direct`.
+        source: Source of the masks, see `gss_keras.data`.
+        schedule: A `Schedule`. If it has more than 500 steps, they must be a
+            multiple of 500.
+        crop: The `Crop` to cut out of the masks.
+        folder: As for `train_stage`.
+        seed: Seed of the crops, an int in `[0, 2**32)`.
+
+    Returns:
+        As `train_stage` does.
+
+    Raises:
+        As `train_stage` does.
+    """
+    compile_stage(model, schedule)
+    augmentation = data.Augmentation(
+        crop.size, crop.scale_range, balance=crop.balance, fit=crop.fit
+    )
+
+    def batches(steps):
+        return data.batches(
+            source, schedule.batch_size // schedule.accumulate, augmentation,
+            seed=seed, shuffle=True, repeat=True, masks_only=True, steps=steps,
+        )  # fmt: skip
+
+    watch = Watch(validate_every=_SAVE_EVERY, save_every=_SAVE_EVERY)
+    return train_stage(model, batches, schedule, watch, folder)
 
 
 def _verbosity():
