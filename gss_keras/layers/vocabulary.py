@@ -1,12 +1,21 @@
 """The classifier over the codebook, the widest map of the prior."""
 
+import functools
+
 import keras
 from keras import ops
 
-from gss_keras.layers.backend import argmax, scan_in_turn, with_gradients
+from gss_keras.layers.backend import argmax, scan_in_turn
+from gss_keras.layers.chunks import Chunks
+from gss_keras.layers.gradients import (
+    add_product,
+    with_gradients,
+    write_rows,
+    zeros_to_write,
+)
 
-# Most logits held at a time: 32 MB.
-_HELD = 2**23
+# Most logits held at a time: 16 MB.
+_HELD = 2**22
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
@@ -52,7 +61,8 @@ class Vocabulary(keras.layers.Layer):
         return self.codebook_size > 2 * self.kernel.shape[0]
 
     def call(self, features):
-        return _score(features, self.kernel, self.bias)
+        weights = _cast((self.kernel, self.bias), features.dtype)
+        return _score(features, *weights)
 
     def best_tokens(self, features):
         """Return the likeliest token of every position, int32 `(b, h, w)`."""
@@ -74,15 +84,15 @@ class Vocabulary(keras.layers.Layer):
         if not self.is_wide:
             logits = self(features)
             return tuple(question(logits) for question in questions)
-        rows, restore = self._chunks(features)
-        kernel, bias = self._weights()
+        chunks, rows = self._chunks(features)
+        kernel, bias = _cast(self._weights(), rows.dtype)
 
         def step(index, carry):
-            logits = _score(rows[index], kernel, bias)
+            logits = _score(chunks.take(rows, index), kernel, bias)
             return carry, tuple(question(logits) for question in questions)
 
-        _, answers = scan_in_turn(ops.shape(rows)[0], step, ())
-        return tuple(map(restore, answers))
+        _, answers = scan_in_turn(chunks.count, step, ())
+        return tuple(map(chunks.join, answers))
 
     def cross_entropy(self, features, tokens, counted, training=True):
         """Measure how surprised the prior is by the true tokens.
@@ -109,44 +119,28 @@ class Vocabulary(keras.layers.Layer):
                 tokens, logits, from_logits=True
             )
             return ops.sum(surprise * counted), argmax(logits)
-        rows, restore = self._chunks(features)
-        tokens, _ = self._chunks(ops.cast(tokens, "int32")[..., None])
-        counted, _ = self._chunks(counted[..., None])
-        inputs = (rows, tokens, counted, *self._weights())
+        chunks, rows = self._chunks(features)
+        inputs = (
+            rows,
+            ops.reshape(ops.cast(tokens, "int32"), (-1, 1)),
+            ops.reshape(counted, (-1, 1)),
+            *self._weights(),
+        )
         if training:
-            total, (best,) = with_gradients(_surprise_and_gradients, *inputs)
+            measure = functools.partial(_surprise_and_gradients, chunks)
+            total, (best,) = with_gradients(measure, *inputs)
         else:
-            total, best = _surprise(*inputs)
-        return total, restore(best)
+            total, best = _surprise(chunks, *inputs)
+        return total, chunks.join(best)
 
     def _weights(self):
         weights = self.kernel, self.bias
         return tuple(ops.convert_to_tensor(weight) for weight in weights)
 
-    def _chunks(self, maps):
-        """Divide positions into chunks whose logits are few enough to hold.
-
-        Args:
-            maps: Tensor of shape `(batch, h, w, channels)`.
-
-        Returns:
-            Tensor of shape `(count, size, channels)`, filled up with zeros,
-            and the function that turns a tensor of shape `(count, size)`
-            back to shape `(batch, h, w)`.
-        """
-        *shape, channels = ops.shape(maps)
-        positions = shape[0] * shape[1] * shape[2]
-        size = max(1, _HELD // self.codebook_size)
-        count = -(-positions // size)
-        if isinstance(positions, int):
-            size = -(-positions // max(1, count))
-        rows = ops.reshape(maps, (-1, channels))
-        rows = ops.pad(rows, [[0, count * size - positions], [0, 0]])
-
-        def restore(chunks):
-            return ops.reshape(ops.reshape(chunks, (-1,))[:positions], shape)
-
-        return ops.reshape(rows, (count, size, channels)), restore
+    def _chunks(self, features):
+        """Return `Chunks` with few enough logits to hold, and all rows."""
+        chunks = Chunks(features, max(1, _HELD // self.codebook_size))
+        return chunks, ops.reshape(features, (-1, features.shape[-1]))
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.codebook_size)
@@ -155,10 +149,15 @@ class Vocabulary(keras.layers.Layer):
         return {**super().get_config(), "codebook_size": self.codebook_size}
 
 
+def _cast(tensors, dtype):
+    return tuple(ops.cast(tensor, dtype) for tensor in tensors)
+
+
 def _score(features, kernel, bias):
     """Return float32 token logits, computed in the type of the features."""
-    kernel, bias = (ops.cast(w, features.dtype) for w in (kernel, bias))
-    return ops.cast(ops.matmul(features, kernel) + bias, "float32")
+    logits = ops.matmul(features, kernel)
+    logits += bias
+    return ops.cast(logits, "float32")
 
 
 def _highest_share(logits):
@@ -167,55 +166,66 @@ def _highest_share(logits):
     return 1 / ops.sum(ops.exp(logits - highest), axis=-1)
 
 
-def _surprise(rows, tokens, counted, kernel, bias):
+def _surprise(chunks, rows, tokens, counted, kernel, bias):
     """Sum the surprise over all chunks, and take the best tokens."""
+    kernel, bias = _cast((kernel, bias), rows.dtype)
 
     def step(index, carry):
-        logits = _score(rows[index], kernel, bias)
-        surprise, _ = _compare(logits, tokens[index])
-        total = carry[0] + ops.sum(surprise * counted[index])
-        return (total,), (argmax(logits),)
+        take = functools.partial(chunks.take, index=index)
+        logits = _score(take(rows), kernel, bias)
+        best = argmax(logits)
+        surprise, _, _ = _compare(logits, take(tokens))
+        surprise = chunks.without_seen(surprise * take(counted), index)
+        return (carry[0] + ops.sum(surprise),), (best,)
 
     (total,), (best,) = scan_in_turn(
-        ops.shape(rows)[0], step, (ops.zeros((), "float32"),)
+        chunks.count, step, (ops.zeros((), "float32"),)
     )
     return total, best
 
 
-def _surprise_and_gradients(rows, tokens, counted, kernel, bias):
+def _surprise_and_gradients(chunks, rows, tokens, counted, kernel, bias):
     """Do the same, and return the sum's gradients besides."""
+    cast_kernel, cast_bias = _cast((kernel, bias), rows.dtype)
+    entries = ops.arange(kernel.shape[1], dtype="int32")
 
     def step(index, carry):
-        total, by_kernel, by_bias = carry
-        features = rows[index]
-        logits = _score(features, kernel, bias)
-        surprise, shares = _compare(logits, tokens[index])
-        total += ops.sum(surprise * counted[index])
-        true = ops.one_hot(tokens[index, :, 0], logits.shape[-1])
-        errors = (shares - true) * counted[index]
-        by_bias += ops.sum(errors, axis=0)
-        errors = ops.cast(errors, features.dtype)
-        product = ops.matmul(ops.transpose(features), errors)
-        by_kernel += ops.cast(product, "float32")
-        by_features = ops.matmul(
-            errors, ops.transpose(ops.cast(kernel, features.dtype))
-        )
-        return (total, by_kernel, by_bias), (argmax(logits), by_features)
+        total, by_rows, by_kernel, by_bias = carry
+        take = functools.partial(chunks.take, index=index)
+        features, true, weight = take(rows), take(tokens), take(counted)
+        logits = _score(features, cast_kernel, cast_bias)
+        best = argmax(logits)
+        surprise, errors, sums = _compare(logits, true)
+        del logits  # so that PyTorch gives it up
+        total += ops.sum(chunks.without_seen(surprise * weight, index))
+        errors *= weight / sums
+        errors -= ops.where(entries == true, weight, 0.0)
+        by_bias += ops.sum(chunks.without_seen(errors, index), axis=0)
+        errors = ops.cast(errors, rows.dtype)
+        # In this order, TensorFlow does not turn the kernel.
+        by_features = ops.matmul(cast_kernel, ops.transpose(errors))
+        by_features = ops.transpose(by_features)
+        by_rows = write_rows(by_rows, chunks.start(index), by_features)
+        features = chunks.without_seen(features, index)
+        by_kernel = add_product(by_kernel, features, errors)
+        return (total, by_rows, by_kernel, by_bias), (best,)
 
-    sums = (
-        ops.zeros((), "float32"),
-        ops.zeros_like(kernel),
-        ops.zeros_like(bias),
-    )
-    sums, (best, by_rows) = scan_in_turn(ops.shape(rows)[0], step, sums)
-    total, by_kernel, by_bias = sums
+    sums = ops.zeros((), "float32"), *map(zeros_to_write, (rows, kernel, bias))
+    sums, (best,) = scan_in_turn(chunks.count, step, sums)
+    total, by_rows, by_kernel, by_bias = sums
     return total, (best,), (by_rows, None, None, by_kernel, by_bias)
 
 
 def _compare(logits, tokens):
-    """Return the surprise by true tokens, in nats, and all probabilities."""
-    logits -= ops.max(logits, axis=-1, keepdims=True)
+    """Compare logits, which may be overwritten, with the true tokens.
+
+    Returns:
+        The surprise by the true tokens, in nats, and all probabilities as
+        what they are proportional to and its sum.
+    """
+    true = ops.take_along_axis(logits, tokens, axis=-1)
+    highest = ops.max(logits, axis=-1, keepdims=True)
+    logits -= highest
     shares = ops.exp(logits)
     sums = ops.sum(shares, axis=-1, keepdims=True)
-    true = ops.take_along_axis(logits, tokens, axis=-1)
-    return ops.log(sums) - true, shares / sums
+    return ops.log(sums) + (highest - true), shares, sums

@@ -13,7 +13,7 @@ CODES, CHANNELS = 40, 6
 
 @pytest.fixture(autouse=True)
 def few_are_held(monkeypatch):
-    # 2 x 5 x 7 positions make nine chunks of eight, the last one not full.
+    # 2 x 5 x 7 positions make ten chunks of seven; 2 x 11 no equal ones.
     monkeypatch.setattr(vocabulary, "_HELD", 8 * CODES)
 
 
@@ -44,6 +44,8 @@ def log_shares(logits):
     [
         (CODES, (5, 7), True),
         (CODES, (5, 7), False),
+        (CODES, (1, 11), True),
+        (CODES, (1, 11), False),
         (CODES, (1, 1), True),
         (2 * CHANNELS, (5, 7), True),
     ],
@@ -119,6 +121,81 @@ def test_chunks_have_the_gradients_of_the_whole(monkeypatch, run_eagerly):
         np.abs(a - b).max() for a, b in zip(before, whole[-2:], strict=True)
     ]
     assert min(moved) > 0.1
+
+
+def slopes(x, tokens, counted, projection, kernel, bias):
+    """Return the sum's gradients by all weights, in float64."""
+    features = x @ projection
+    logits = features @ kernel + bias
+    errors = np.exp(log_shares(logits)) - np.eye(CODES)[tokens]
+    errors *= counted[:, None]
+    by_features = errors @ kernel.T
+    return (
+        x.T @ by_features, by_features.sum(0), features.T @ errors,
+        errors.sum(0),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [(5, 7), (1, 11), (13, 3)])
+@pytest.mark.parametrize(
+    "dtype, tolerance",
+    [
+        ("float32", 1e-6),
+        ("mixed_float16", 3e-3),  # 11 bits, 8 of bfloat16: 0.05 and 0.4 %
+        ("mixed_bfloat16", 3e-2),
+    ],
+)
+def test_gradients_are_those_of_the_formula(dtype, tolerance, size):
+    features, tokens, counted = generate(*size)
+    counted += 3.0 * (tokens % 2)  # weights, none of them too
+    keras.config.set_dtype_policy(dtype)
+    try:
+        reader = Reader(layer_of(CODES))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    reader.compile(keras.optimizers.SGD(1.0), auto_scale_loss=False)
+    reader(features)
+    before = [w.astype("float64") for w in reader.get_weights()]
+    targets = np.stack([tokens, counted.astype("int32")], axis=-1)
+    reader.train_on_batch(features, targets)
+    flat = features.reshape(-1, CHANNELS), tokens.ravel(), counted.ravel()
+    # The projection's bias is zero.
+    expected = slopes(*flat, before[0], *before[2:])
+    for old, new, slope in zip(
+        before, reader.get_weights(), expected, strict=True
+    ):
+        error = np.linalg.norm(10.0 * (old - new) - slope)
+        assert error < tolerance * np.linalg.norm(slope)
+
+
+class Guesser(keras.Model):
+    def __init__(self, layer):
+        super().__init__()
+        self.vocabulary = layer
+
+    def call(self, features):
+        return self.vocabulary.likeliest(features)
+
+
+def test_maps_of_any_size_in_one_graph():
+    guesser = Guesser(layer_of(CODES))
+    for size in (5, 7), (1, 11), (13, 3), (1, 1):
+        features, _, _ = generate(*size)
+        tokens, shares = guesser.predict(features, verbose=0)
+        logits = ops.convert_to_numpy(guesser.vocabulary(features))
+        np.testing.assert_array_equal(tokens, logits.argmax(-1))
+        expected = np.exp(log_shares(logits).max(-1))
+        np.testing.assert_allclose(shares, expected, rtol=1e-5)
+
+
+def test_gradients_are_asked_for_once_on_torch():
+    if keras.backend.backend() != "torch":
+        pytest.skip("others keep what a loss needs out of sight")
+    features, tokens, counted = map(ops.convert_to_tensor, generate())
+    total, _ = layer_of(CODES).cross_entropy(features, tokens, counted)
+    total.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="Compute the loss again"):
+        total.backward()
 
 
 @pytest.mark.parametrize("run_eagerly", [False, True])
