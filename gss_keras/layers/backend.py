@@ -141,10 +141,22 @@ def add_bias(features, bias):
 
 
 def add_scaled(features, others, scale):
-    """Return `features + scale * others`, without a map between."""
-    if keras.backend.backend() == "torch":
+    """Add maps of one shape, the others times a number, without one between.
+
+    Args:
+        features: Float tensor.
+        others: Float tensor of the same shape that nobody else reads; where
+            PyTorch needs no gradient, the sum takes its place in memory.
+        scale: Float.
+
+    Returns:
+        `features + scale * others`.
+    """
+    if keras.backend.backend() != "torch":
+        return features + scale * others
+    if features.requires_grad or others.requires_grad:
         return features.add(others, alpha=scale)
-    return features + scale * others
+    return others.mul_(scale).add_(features)
 
 
 def halve(features):
@@ -161,7 +173,7 @@ def halve(features):
         Tensor of shape `(batch, rows // 2, columns // 2, channels)`.
     """
     if keras.backend.backend() != "torch":
-        return ops.max_pool(features, 2, data_format="channels_last")
+        return ops.max_pool(features, 2, 2, data_format="channels_last")
     if not features.requires_grad:
         rows = features[:, :-1:2].maximum(features[:, 1::2])
         return rows[:, :, :-1:2].maximum(rows[:, :, 1::2])
