@@ -20,8 +20,6 @@ from gss_keras.stage import Stage
 from gss_keras.token_classes import count_token_classes, square_likelihoods
 
 _STRIDES = (4, 8, 16, 32)
-# Pixels of a square say much the same: this share of their votes counts.
-_GUIDANCE = 0.5
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
@@ -179,6 +177,8 @@ class LatentPrior(PresetMixin, Stage):
         """Whether the pixel branch guides the choice of tokens."""
         return self.config["pixel_branch"] == "guiding"
 
+    is_adaptable = is_guided
+
     def adapt(self, masks):
         """Learn by counting what tokens stand for, before `fit`.
 
@@ -203,7 +203,7 @@ class LatentPrior(PresetMixin, Stage):
             )
         kernel, bias = self.vocabulary.get_weights()
         shares = count_token_classes(self.posterior, masks)
-        kernel[self.config["projection"] :] = _GUIDANCE * shares.T
+        kernel[self.config["projection"] :] = shares.T
         self.vocabulary.set_weights([kernel, bias])
 
     def learned_layers(self):

@@ -30,11 +30,13 @@ class Stage(_Predicting):
     A subclass names its part in `learned_layers()`, refuses malformed arrays
     in `check_data()`, and keeps its constructor's arguments for `get_config`:
     layers as attributes named in `parts`, all others in the dict `config`.
-    `frozen_part` names the one of them that stays as it is, if any.
+    `frozen_part` names the one of them that stays as it is, if any, and
+    `is_adaptable` says whether there is something for `adapt(masks)` to count.
     """
 
     parts = ()
     frozen_part = None
+    is_adaptable = False
 
     def learned_layers(self):
         """Return the layers whose weights `fit` may change."""

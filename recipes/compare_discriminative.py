@@ -44,7 +44,7 @@ class Settings:
     """Longest and shortest side that photos are brought to."""
     crop: tuple[int, int] = (144, 192)
     backbone: str = "efficientnet_lite0"
-    head: training.Head = training.Head(64, 128, 2, None, 256, "guiding", 0.5)
+    head: training.Head = training.Head(64, 128, 2, None, 256, "guiding", 0.9)
     inverse: training.Schedule = training.Schedule(100, 2e-3, 8, 10)
     """Of FT-W's X^-1, on the predictions of the trained FF."""
     debug: bool = False

@@ -33,7 +33,7 @@ class Settings:
     data_dir: pathlib.Path | None = None
     output: pathlib.Path = pathlib.Path("outputs/direct_decoder")
     schedule: training.Schedule = training.Schedule(
-        1500, 4e-3, batch_size=8, warmup_steps=75, weight_decay=0.0
+        3000, 4e-3, batch_size=8, warmup_steps=150, weight_decay=0.0
     )
     crop: training.Crop = training.Crop(
         (96, 128), scale_range=(0.75, 1.5), balance=0.5

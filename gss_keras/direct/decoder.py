@@ -3,8 +3,10 @@
 import functools
 
 import keras
+import numpy as np
 
 from gss_keras.direct.network import DirectNetwork, check_network
+from gss_keras.token_classes import count_token_classes
 from gss_keras.tokenizer.blocks import unfold_patches
 
 check_decoder = functools.partial(check_network, "decoder")
@@ -17,7 +19,8 @@ class DirectDecoder(DirectNetwork):
     Does at a fraction of the work what the tokenizer's decoder and X^-1 do:
     they paint every pixel's color only to ask for its class. A token is
     looked up, 3x3 convolutions add what its neighbors say, and one more
-    layer scores every class at every pixel of the token's square. It is for
+    layer scores every class at every pixel of the token's square. What a
+    token says alone comes from a table, which costs no products. It is for
     the classes and colors of one posterior: train it with
     `DecoderDistillation`.
 
@@ -27,6 +30,8 @@ class DirectDecoder(DirectNetwork):
         stride: Side of a token's square in pixels of the photo.
         channels: Channels of the maps between.
         depth: Number of 3x3 convolutions.
+        table: Whether to have that table, of `codebook_size * stride**2 * K`
+            logits; `adapt` fills it.
         **kwargs: Passed to `keras.layers.Layer`.
 
     Call arguments:
@@ -39,11 +44,21 @@ class DirectDecoder(DirectNetwork):
 
     def __init__(
         self, codebook_size, num_classes, stride=4, channels=48, depth=2,
-        **kwargs,
+        table=True, **kwargs,
     ):  # fmt: skip
         super().__init__(
             codebook_size, num_classes, stride, channels, depth, **kwargs
         )
+        size = stride**2 * num_classes
+        self.table = None
+        if table:
+            self.table = keras.layers.Embedding(
+                codebook_size,
+                size,
+                embeddings_initializer="zeros",
+                name="table",
+                dtype="float32",
+            )
         self.lookup = keras.layers.Embedding(
             codebook_size,
             channels,
@@ -51,20 +66,50 @@ class DirectDecoder(DirectNetwork):
             name="lookup",
             dtype=self.dtype_policy,
         )
+        # At first neighbors change little of what the table says.
         self.classifier = keras.layers.Dense(
-            stride**2 * num_classes, name="classifier", dtype="float32"
+            size,
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+            name="classifier",
+            dtype="float32",
         )
 
     def build(self, input_shape):
         self.lookup.build(input_shape)
+        if self.table:
+            self.table.build(input_shape)
         for layer in [*self.convolutions, self.classifier]:
             layer.build((None, None, None, self.channels))
 
+    def adapt(self, posterior, masks):
+        """Fill the table by counting what tokens stand for, before `fit`.
+
+        Args:
+            posterior: The `LatentPosterior` that gives masks their tokens.
+            masks: Iterable of int masks `(height, width)` of any sizes; ids
+                outside `[0, num_classes)` are ignored.
+
+        Raises:
+            ValueError: If there is no mask, or the decoder has no table.
+        """
+        if not self.table:
+            raise ValueError(
+                "`adapt` needs a decoder with `table=True`. Received: a "
+                "decoder without one"
+            )
+        shares = count_token_classes(posterior, masks)
+        self.table.set_weights([np.log(shares)])
+
     def call(self, tokens):
         logits = self.classifier(self.mix(self.lookup(tokens)))
+        if self.table:
+            logits = logits + self.table(tokens)
         return unfold_patches(logits, self.stride)
 
     def compute_output_shape(self, input_shape):
         batch, *grid = input_shape
         sides = (side and side * self.stride for side in grid)
         return (batch, *sides, self.num_classes)
+
+    def get_config(self):
+        return {**super().get_config(), "table": self.table is not None}

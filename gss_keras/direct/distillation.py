@@ -79,6 +79,17 @@ class DecoderDistillation(_Distillation):
         self.decoder = decoder
         self.scores = SegmentationScores(posterior.num_classes)
 
+    @property
+    def is_adaptable(self):
+        return self.decoder.table is not None
+
+    def adapt(self, masks):
+        """Let the decoder begin with what tokens stand for, before `fit`.
+
+        See `DirectDecoder.adapt`.
+        """
+        self.decoder.adapt(self.posterior, masks)
+
     def call(self, masks):
         tokens = self.posterior.encode(masks)
         height, width = ops.shape(masks)[1], ops.shape(masks)[2]

@@ -39,14 +39,15 @@ def compile_stage(model, schedule):
 
 
 def adapt_to_masks(model, source, limit=200):
-    """Let a prior that its pixel branch guides learn what tokens stand for.
+    """Let a stage begin with what tokens stand for, where it can.
 
     Args:
-        model: Any stage; nothing happens unless it is such a `LatentPrior`.
+        model: Any stage; nothing happens unless it is a `LatentPrior` that
+            its pixel branch guides, or distills a decoder with a table.
         source: Source of the masks to count in, see `gss_keras.data`.
         limit: Most masks, evenly spread over the source.
     """
-    if not getattr(model, "is_guided", False):
+    if not model.is_adaptable:
         return
     count = min(limit, len(source))
     chosen = [i * len(source) // count for i in range(count)]
@@ -126,7 +127,7 @@ def train_on_masks(model, source, schedule, crop, folder, seed=0):
 
     Args:
         model: A `LatentPosterior` or what distills one, see
-            `gss_keras.direct`.
+            `gss_keras.direct`. `adapt_to_masks` comes first.
         source: Source of the masks, see `gss_keras.data`.
         schedule: A `Schedule`. If it has more than 500 steps, they must be a
             multiple of 500.
@@ -140,6 +141,7 @@ def train_on_masks(model, source, schedule, crop, folder, seed=0):
     Raises:
         As `train_stage` does.
     """
+    adapt_to_masks(model, source)
     compile_stage(model, schedule)
     augmentation = data.Augmentation(
         crop.size, crop.scale_range, balance=crop.balance, fit=crop.fit

@@ -18,11 +18,56 @@ def blocky_masks(count=8, num_classes=5, height=32, width=48):
     return masks.repeat(8, axis=1).repeat(8, axis=2).astype("int32")
 
 
-def test_the_decoder_in_every_way_it_is_run(tmp_path):
+@pytest.mark.parametrize("table", [True, False])
+def test_the_decoder_in_every_way_it_is_run(table, tmp_path):
     tokens = np.random.default_rng(0).integers(0, 32, (2, 3, 5))
     check_layer(
-        DirectDecoder, SIZES, tokens.astype("int32"), (2, 12, 20, 5), tmp_path
+        DirectDecoder,
+        SIZES | {"table": table},
+        tokens.astype("int32"),
+        (2, 12, 20, 5),
+        tmp_path,
     )
+
+
+def test_the_table_holds_what_was_counted():
+    posterior, masks = tiny_posterior(), blocky_masks()
+    distillation = DecoderDistillation(posterior)
+    distillation.adapt(masks)
+    tokens = ops.convert_to_numpy(posterior.encode(masks))
+    alone = distillation.decoder.table(tokens)
+    alone = ops.convert_to_numpy(alone).reshape(*tokens.shape, 4, 4, 5)
+    for token in np.unique(tokens):
+        where = np.argwhere(tokens == token)
+        squares = np.stack(
+            [
+                masks[i, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4]
+                for i, y, x in where
+            ]
+        )
+        shares = np.stack([np.mean(squares == c, axis=0) for c in range(5)], -1)
+        found = np.exp(alone[tuple(where[0])])
+        np.testing.assert_allclose(found, shares, atol=0.2)
+        likeliest = np.take_along_axis(
+            shares, found.argmax(-1)[..., None], axis=-1
+        )
+        np.testing.assert_allclose(likeliest[..., 0], shares.max(-1), atol=1e-6)
+    # So it reads tokens before it has learned anything.
+    direct = ops.convert_to_numpy(distillation(masks)).argmax(-1)
+    untrained = DecoderDistillation(posterior)(masks)
+    untrained = ops.convert_to_numpy(untrained).argmax(-1)
+    assert np.mean(direct == masks) > 1.5 * np.mean(untrained == masks)
+
+
+def test_nothing_to_count_in_and_nowhere_to_keep_it():
+    posterior = tiny_posterior()
+    bare = DirectDecoder.for_posterior(posterior, table=False)
+    distillation = DecoderDistillation(posterior, bare)
+    assert not distillation.is_adaptable
+    with pytest.raises(ValueError, match="`adapt` needs a decoder with"):
+        distillation.adapt(blocky_masks())
+    with pytest.raises(ValueError, match="`masks` must hold at least one"):
+        DecoderDistillation(posterior).adapt([])
 
 
 def test_a_token_is_seen_as_far_as_the_convolutions_reach():
