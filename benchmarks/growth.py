@@ -9,14 +9,17 @@ curve is fitted to the upper half of its sizes: below, constants count.
 """
 
 import dataclasses
-import os
 import pathlib
 import time
 
 import keras
 import numpy as np
 import tyro
-from measuring import in_new_process, peak_gigabytes
+from measuring import (
+    give_back_freed_memory,
+    in_new_process,
+    peak_gigabytes,
+)
 
 import gss_keras
 
@@ -155,11 +158,9 @@ def draw(path, measures):
 
 def main(settings):
     """Print every curve and draw them."""
-    # Freed memory goes back to the system, so that it does not count again.
-    os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"
-    os.environ["MALLOC_TRIM_THRESHOLD_"] = "65536"
-    measures = {
-        "processor seconds": seconds(settings.rounds),
+    measures = {"processor seconds": seconds(settings.rounds)}
+    give_back_freed_memory()
+    measures |= {
         "GB added at most": in_new_process(gigabytes),
     }
     print("| what grows | measure | values | exponent |\n|---|---|---|---|")

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import multiprocessing
+import os
 import pathlib
 import re
 import resource
@@ -15,6 +16,8 @@ def seconds_in_turn(functions, rounds, clock=time.perf_counter):
         functions: Dict of functions without arguments that end when their
             work is done.
         rounds: How often each is timed, after a first round that is not.
+        clock: Function that returns the seconds so far; `time.process_time`
+            does not count what other jobs take.
         clock: What seconds are read from; `time.process_time` counts those
             of all the process's threads on their processors.
 
@@ -37,6 +40,16 @@ def in_new_process(function, *arguments):
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
         return pool.submit(function, *arguments).result()
+
+
+def give_back_freed_memory():
+    """Let new processes give freed memory back to the system at once.
+
+    Else blocks that were freed before a measurement are used again in it,
+    and count for nothing. It takes time: measure that elsewhere.
+    """
+    for limit in "MMAP", "TRIM":
+        os.environ[f"MALLOC_{limit}_THRESHOLD_"] = "65536"
 
 
 def peak_gigabytes(function=None):

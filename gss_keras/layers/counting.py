@@ -1,12 +1,15 @@
 """Count the products of a model on any backend, without computing them.
 
-The only other file, beside `backend.py`, that asks backends by name: each
-traces a function in its own way, and what it wrote down is read here.
+Backends are asked by name here as in `backend.py`: each traces a function in
+its own way, and what it wrote down is read.
 """
 
 import math
 
 import keras
+
+# How the types of TensorFlow's products begin.
+_PRODUCTS = "Conv2D", "DepthwiseConv2d", "MatMul", "BatchMatMul", "Einsum"
 
 
 def count_products(function, shape):
@@ -16,7 +19,8 @@ def count_products(function, shape):
     as two FLOPs; all else is a small part of a network's work. Nothing is
     computed: backends are asked what they would do, and may differ by a
     percent or two, since JAX resizes with products and `layers/depthwise.py`
-    has none on its CPU.
+    has none on its CPU. A loop counts as often as it goes round; of two
+    branches, TensorFlow's and JAX's costlier one counts.
 
     Args:
         function: Function of a float32 tensor.
@@ -24,6 +28,10 @@ def count_products(function, shape):
 
     Returns:
         Float, the number of FLOPs.
+
+    Raises:
+        ValueError: If it depends on numbers how often a loop with products
+            goes round.
 
     Example:
         >>> layer = keras.layers.Dense(5)
@@ -65,10 +73,119 @@ def _in_graph(function, shape):
         )
     finally:
         tf.config.run_functions_eagerly(was_eager)
-    return sum(map(_flops_of_node, traced.graph.get_operations()))
+    return _flops_of_graph(traced.graph, {})
+
+
+def _flops_of_graph(graph, known):
+    """Add up the operations that a graph's outputs depend on.
+
+    Args:
+        graph: TensorFlow graph of a function.
+        known: Dict of the graph's placeholders with a known number, by name.
+    """
+    total = 0
+    for node in _needed(graph):
+        if node.type in ("While", "StatelessWhile"):
+            total += _flops_of_loop(node, known)
+        elif node.type in ("If", "StatelessIf"):
+            _, *arguments = node.inputs
+            total += max(
+                _flops_of_called(graph, arguments, known)
+                for graph in (node._true_graph, node._false_graph)
+            )
+        else:
+            total += _flops_of_node(node)
+    return total
+
+
+def _needed(graph):
+    """Return the operations without which a graph has no outputs."""
+    needed, waiting = set(), [tensor.op for tensor in graph.outputs]
+    while waiting:
+        node = waiting.pop()
+        if node not in needed:
+            needed.add(node)
+            waiting += [tensor.op for tensor in node.inputs]
+    return needed
+
+
+def _flops_of_called(graph, arguments, known):
+    """Add up what a node calls with its inputs."""
+    return _flops_of_graph(graph, _numbers(graph, arguments, known))
+
+
+def _numbers(graph, arguments, known):
+    """Return the known numbers among what a graph is called with, by name."""
+    return {
+        placeholder.name: _number(argument, known)
+        for placeholder, argument in zip(graph.inputs, arguments, strict=True)
+    }
+
+
+def _number(tensor, known):
+    """Return the number that a tensor holds, or None if only a run tells."""
+    import tensorflow as tf
+
+    tensor = _origin(tensor)
+    if tensor.name in known:
+        return known[tensor.name]
+    value = tf.get_static_value(tensor)
+    return None if value is None or value.ndim else value.item()
+
+
+def _flops_of_loop(node, known):
+    once = _flops_of_called(node._body_graph, node.inputs, known)
+    if not once:
+        return 0
+    numbers = _numbers(node._cond_graph, node.inputs, known)
+    turns = _turns(node._cond_graph, numbers, node._body_graph)
+    if turns is None:
+        _refuse_loop(node.name)
+    return turns * once
+
+
+def _turns(condition, numbers, body):
+    """Return how often `index < count` holds where index grows by one.
+
+    Returns:
+        Integer, or None if this is not how the loop ends, or not known.
+    """
+    test = _origin(condition.outputs[0]).op
+    if test.type != "Less":
+        return None
+    index, count = map(_origin, test.inputs)
+    start, end = (_number(tensor, numbers) for tensor in (index, count))
+    names = [placeholder.name for placeholder in condition.inputs]
+    if None in (start, end) or index.name not in names:
+        return None
+    place = names.index(index.name)
+    following = _origin(body.outputs[place]).op
+    if following.type != "AddV2":
+        return None
+    before, step = map(_origin, following.inputs)
+    if before.name != body.inputs[place].name or _number(step, {}) != 1:
+        return None
+    return max(0, end - start)
+
+
+def _origin(tensor):
+    """Return the tensor that was handed on."""
+    while tensor.op.type == "Identity":
+        (tensor,) = tensor.op.inputs
+    return tensor
+
+
+def _refuse_loop(name):
+    raise ValueError(
+        "`function` must not have loops with products that go round as often "
+        f"as a run tells. Received: the loop {name}. Count what it does in "
+        "one turn instead"
+    )
 
 
 def _flops_of_node(node):
+    if not node.type.startswith(_PRODUCTS):
+        return 0
     shapes = [tuple(tensor.shape) for tensor in node.inputs]
     if node.type in ("Conv2D", "DepthwiseConv2dNative"):
         kernel = shapes[1]
@@ -121,7 +238,9 @@ def _flops_of_equation(equation):
         for value in parameters.values()
         for body in (value if isinstance(value, tuple) else (value,))
     ]
-    rounds = parameters.get("length", 1) if name == "scan" else 1
-    return rounds * sum(
-        _flops_of_jaxpr(b) for b in bodies if hasattr(b, "eqns")
-    )
+    flops = [_flops_of_jaxpr(body) for body in bodies if hasattr(body, "eqns")]
+    if name == "while" and sum(flops):
+        _refuse_loop(name)
+    if name == "cond":
+        return max(flops)
+    return sum(flops) * (parameters["length"] if name == "scan" else 1)

@@ -143,7 +143,9 @@ def add_product(total, left, right):
         The new total, of the shape and dtype of `total`.
     """
     if keras.backend.backend() == "torch" and left.dtype == total.dtype:
-        return total.addmm_(left.mT, right)
+        import torch
+
+        return torch.addmm(total, left.mT, right, out=total)
     if keras.backend.backend() == "tensorflow":
         return _add_product_in_parts(total, left, right)
     product = ops.matmul(ops.transpose(left), right)
