@@ -8,6 +8,8 @@ import re
 import resource
 import time
 
+import numpy as np
+
 
 def seconds_in_turn(functions, rounds, clock=time.perf_counter):
     """Time functions in turns, so that what slows one down slows them all.
@@ -33,6 +35,23 @@ def seconds_in_turn(functions, rounds, clock=time.perf_counter):
             if number:  # the first round compiles
                 fastest[name] = min(fastest[name], elapsed)
     return fastest
+
+
+def peak_flops(side=2048, rounds=5):
+    """Return the FLOP/s that the backend reaches in a product of matrices.
+
+    The seconds are the processor's with all its threads, of the fastest round.
+    """
+    from keras import ops
+
+    matrix = np.random.default_rng(0).normal(size=(side, side))
+    matrix = ops.convert_to_tensor(matrix.astype("float32"))
+
+    def multiply():
+        ops.convert_to_numpy(ops.matmul(matrix, matrix)[:1, :1])
+
+    spent = seconds_in_turn({"": multiply}, rounds, time.process_time)[""]
+    return 2 * side**3 / spent
 
 
 def in_new_process(function, *arguments):

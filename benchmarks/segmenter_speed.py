@@ -6,6 +6,7 @@ the same trained or not; it is not trained here. Each model segments one photo
 in a process of its own, with `predict`; the two of a pair run in turns.
 Seconds are those that the processor worked. Memory is the most that the
 process held, with libraries and weights, and what the photo added to that.
+The peak is what the backend reaches in a product of large matrices.
 
     KERAS_BACKEND=torch python benchmarks/segmenter_speed.py
 """
@@ -15,7 +16,7 @@ import time
 
 import numpy as np
 import tyro
-from measuring import in_new_process, peak_gigabytes
+from measuring import in_new_process, peak_flops, peak_gigabytes
 
 import gss_keras
 from gss_keras.layers.counting import count_products
@@ -50,7 +51,7 @@ def build(preset, decoder):
 
 
 def measure(preset, decoder, side, rounds):
-    """Return a segmenter's seconds, GFLOP, and GB in all and for the photo."""
+    """Return seconds, GFLOP, % of the peak, and GB in all and for the photo."""
     segmenter = build(preset, decoder)
     generator = np.random.default_rng(0)
     photo = generator.integers(0, 256, (1, side, side, 3)).astype("uint8")
@@ -67,12 +68,13 @@ def measure(preset, decoder, side, rounds):
     for _ in range(rounds - 1):
         segment()
     flops = count_products(segmenter, photo.shape)
-    return min(seconds), flops / 1e9, held, added
+    share = 100 * flops / min(seconds) / peak_flops()
+    return min(seconds), flops / 1e9, share, held, added
 
 
 def main(settings):
     """Print a row for each photo."""
-    columns = ["s", "GFLOP", "GB", "GB added"]
+    columns = ["s", "GFLOP", "% of the peak", "GB", "GB added"]
     heads = [f"{decoder}, {c}" for c in columns for decoder in DECODERS]
     print(
         f"| segmenter | side | times faster | {' | '.join(heads)} |\n"
