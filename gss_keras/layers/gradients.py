@@ -9,9 +9,6 @@ import functools
 import keras
 from keras import ops
 
-# Most entries of a product held at a time: 8 MB.
-_HELD = 2**21
-
 
 def with_gradients(function, *inputs):
     """Call a function that works out its own gradients.
@@ -146,21 +143,5 @@ def add_product(total, left, right):
         import torch
 
         return torch.addmm(total, left.mT, right, out=total)
-    if keras.backend.backend() == "tensorflow":
-        return _add_product_in_parts(total, left, right)
     product = ops.matmul(ops.transpose(left), right)
     return total + ops.cast(product, total.dtype)
-
-
-def _add_product_in_parts(total, left, right):
-    """Add some rows at a time, so that the product is never whole."""
-    import tensorflow as tf
-
-    rows, columns = total.shape
-    step = max(1, _HELD // columns)
-    for start in range(0, rows, step):
-        end = min(start + step, rows)
-        part = tf.matmul(left[:, start:end], right, transpose_a=True)
-        part = total[start:end] + tf.cast(part, total.dtype)
-        total = write_rows(total, start, part)
-    return total
