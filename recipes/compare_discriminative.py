@@ -12,7 +12,6 @@ what is done is kept. `--debug` needs no data.
 """
 
 import dataclasses
-import functools
 import json
 import pathlib
 
@@ -70,16 +69,12 @@ def build(settings, method, num_classes):
 def fit(settings, model, schedule, train, seed, folder):
     """Train, or go on where it was interrupted."""
     keras.utils.set_random_seed(seed)
-    augmentation = data.Augmentation(settings.crop, (0.6, 1.6), balance=0.5)
-    batches = functools.partial(
-        data.batches, train, schedule.batch_size, augmentation, seed, True, True
-    )
+    crop = training.Crop(settings.crop, scale_range=(0.6, 1.6), balance=0.5)
+    batches = training.training_batches(train, schedule, crop, seed)
     watch = training.Watch(*[max(1, schedule.steps // 4)] * 2)
     training.adapt_to_masks(model, train)
     training.compile_stage(model, schedule)
-    training.train_stage(
-        model, lambda n: batches(steps=n), schedule, watch, folder
-    )
+    training.train_stage(model, batches, schedule, watch, folder)
 
 
 def run(settings, sources, method, rate, steps, seed=0):

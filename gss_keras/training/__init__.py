@@ -23,6 +23,7 @@ from gss_keras.training.trainer import (
     compile_stage,
     train_on_masks,
     train_stage,
+    training_batches,
 )
 
 __all__ = [
@@ -45,5 +46,6 @@ __all__ = [
     "run_recipe",
     "train_on_masks",
     "train_stage",
+    "training_batches",
     "undecayed_in_release",
 ]

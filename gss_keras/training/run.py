@@ -20,6 +20,7 @@ from gss_keras.training.trainer import (
     adapt_to_masks,
     compile_stage,
     train_stage,
+    training_batches,
 )
 from gss_keras.views import Views
 
@@ -179,25 +180,16 @@ class Run:
     def _train(self, stage, model, train, segmenter=None, val=None, **kwargs):
         """Train one stage, and picture each validation."""
         schedule = getattr(self.settings, stage)
-        crop, folder = self.settings.crop, self.output / stage
-        augmentation = data.Augmentation(
-            crop.size, crop.scale_range, balance=crop.balance, fit=crop.fit
-        )
+        folder = self.output / stage
         compile_stage(model, schedule)
-
-        def batches(steps):
-            return data.batches(
-                train,
-                schedule.batch_size // schedule.accumulate,
-                augmentation,
-                seed=self.settings.seed,
-                shuffle=True,
-                repeat=True,
-                workers=self.settings.machine.workers,
-                steps=steps,
-                shard=distribution.shard(),
-                **kwargs,
-            )
+        batches = training_batches(
+            train,
+            schedule,
+            self.settings.crop,
+            self.settings.seed,
+            self.settings.machine.workers,
+            **kwargs,
+        )
 
         def validate(step):
             photos = self.settings.watch.photos

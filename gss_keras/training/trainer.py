@@ -54,6 +54,41 @@ def adapt_to_masks(model, source, limit=200):
     model.adapt(source[index]["mask"] for index in chosen)
 
 
+def training_batches(source, schedule, crop, seed, workers=0, masks_only=False):
+    """Say what a stage is trained on.
+
+    Args:
+        source: Source of photos and masks, see `gss_keras.data`.
+        schedule: A `Schedule`.
+        crop: The `Crop` to cut out of them.
+        seed: Seed of order and crops, an int in `[0, 2**32)`.
+        workers: Number of processes that read and change photos.
+        masks_only: Whether batches hold the masks alone.
+
+    Returns:
+        Callable of a number of batches, as `train_stage` takes it.
+    """
+    augmentation = data.Augmentation(
+        crop.size, crop.scale_range, balance=crop.balance, fit=crop.fit
+    )
+
+    def batches(steps):
+        return data.batches(
+            source,
+            schedule.batch_size // schedule.accumulate,
+            augmentation,
+            seed=seed,
+            shuffle=True,
+            repeat=True,
+            workers=workers,
+            masks_only=masks_only,
+            steps=steps,
+            shard=distribution.shard(),
+        )
+
+    return batches
+
+
 def train_stage(model, batches, schedule, watch, folder, validate=None):
     """Train a compiled stage, or go on where an earlier call stopped.
 
@@ -64,7 +99,7 @@ def train_stage(model, batches, schedule, watch, folder, validate=None):
     Args:
         model: A compiled stage.
         batches: Callable of a number of batches that returns the `Batches` to
-            train on, with that many in a pass; see `data.batches(steps=...)`.
+            train on, with that many in a pass; see `training_batches`.
         schedule: The `Schedule` it was compiled with.
         watch: A `Watch`.
         folder: Where checkpoints and `curve.csv` go.
@@ -143,16 +178,7 @@ def train_on_masks(model, source, schedule, crop, folder, seed=0):
     """
     adapt_to_masks(model, source)
     compile_stage(model, schedule)
-    augmentation = data.Augmentation(
-        crop.size, crop.scale_range, balance=crop.balance, fit=crop.fit
-    )
-
-    def batches(steps):
-        return data.batches(
-            source, schedule.batch_size // schedule.accumulate, augmentation,
-            seed=seed, shuffle=True, repeat=True, masks_only=True, steps=steps,
-        )  # fmt: skip
-
+    batches = training_batches(source, schedule, crop, seed, masks_only=True)
     watch = Watch(validate_every=_SAVE_EVERY, save_every=_SAVE_EVERY)
     return train_stage(model, batches, schedule, watch, folder)
 
