@@ -16,13 +16,10 @@ import time
 
 import keras
 import numpy as np
+import segmenter_speed
+import training_step
 import tyro
 from measuring import in_new_process
-
-import gss_keras
-from gss_keras import training
-
-PRESET = "gss_ff_resnet101_cityscapes"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,40 +39,20 @@ class Settings:
     """Measure each row in a process of its own."""
 
 
-def draw(batch, side):
-    """Return noise for photos, and masks of large squares."""
-    generator = np.random.default_rng(0)
-    photos = generator.integers(0, 256, (batch, side, side, 3), "uint8")
-    squares = generator.integers(0, 19, (batch, side // 64, side // 64))
-    masks = np.kron(squares, np.ones((1, 64, 64), int)).astype("int32")
-    return photos, masks
-
-
 def step(precision, batch, side):
     """Return a function that trains the prior for one step."""
-    # Precision is a property of layers: build all, then train the prior.
-    segmenter = gss_keras.GenerativeSegmenter.from_preset(
-        PRESET, load_weights=False, dtype=precision
-    )
-    prior = segmenter.prior
-    schedule = training.Schedule(1000, 1e-4, batch, 10)
-    training.compile_stage(prior, schedule)
-    photos, masks = draw(batch, side)
-    return lambda: prior.train_on_batch(photos, masks)
+    prior = training_step.build(segmenter_speed.RESNET, precision)
+    return training_step.step_of(prior, side, batch)
 
 
 def predict(precision, decoder, side):
     """Return a function that segments one photo."""
-    segmenter = gss_keras.GenerativeSegmenter.from_preset(
-        PRESET, load_weights=False, dtype=precision
+    segmenter = segmenter_speed.build(
+        segmenter_speed.RESNET, decoder, precision
     )
-    if decoder == "direct":
-        segmenter = gss_keras.GenerativeSegmenter(
-            segmenter.prior,
-            decoder=gss_keras.DirectDecoder.for_posterior(segmenter.posterior),
-        )
-    photos, _ = draw(1, side)
-    return lambda: segmenter.predict(photos)
+    generator = np.random.default_rng(0)
+    photo = generator.integers(0, 256, (1, side, side, 3), "uint8")
+    return lambda: segmenter.predict(photo)
 
 
 def measure(work, rounds, *arguments):
@@ -99,7 +76,7 @@ def reset_peak():
     if keras.backend.backend() == "torch":
         import torch
 
-        torch.cuda.is_available() and torch.cuda.empty_cache()
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
 
 
@@ -121,7 +98,7 @@ def main(settings):
     rows += [
         ("predict", precision, decoder, side)
         for side in settings.sides
-        for decoder in ("tokenizer's", "direct")
+        for decoder in segmenter_speed.DECODERS
         for precision in settings.predict_precisions
     ]
     print(

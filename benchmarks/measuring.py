@@ -18,10 +18,9 @@ def seconds_in_turn(functions, rounds, clock=time.perf_counter):
         functions: Dict of functions without arguments that end when their
             work is done.
         rounds: How often each is timed, after a first round that is not.
-        clock: Function that returns the seconds so far; `time.process_time`
-            does not count what other jobs take.
         clock: What seconds are read from; `time.process_time` counts those
-            of all the process's threads on their processors.
+            of all the process's threads on their processors, and none that
+            other jobs take.
 
     Returns:
         Dict of the seconds of each one's fastest round.

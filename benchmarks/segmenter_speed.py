@@ -37,10 +37,10 @@ class Settings:
     """How often `camvid` segments a photo; ResNet-101 does once."""
 
 
-def build(preset, decoder):
+def build(preset, decoder, dtype=None):
     """Return a segmenter with the decoder that is asked for."""
     segmenter = gss_keras.GenerativeSegmenter.from_preset(
-        preset, load_weights=preset != RESNET
+        preset, load_weights=preset != RESNET, dtype=dtype
     )
     if decoder == "direct":
         direct = gss_keras.DirectDecoder.for_posterior(segmenter.posterior)

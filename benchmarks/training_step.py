@@ -46,10 +46,10 @@ class Settings:
     rounds: int = 2
 
 
-def build(preset):
+def build(preset, dtype=None):
     """Return a prior, ready to be trained."""
     prior = gss_keras.GenerativeSegmenter.from_preset(
-        preset, load_weights=preset == "camvid"
+        preset, load_weights=preset == "camvid", dtype=dtype
     ).prior
     prior.compile(keras.optimizers.AdamW(1e-6))
     return prior
