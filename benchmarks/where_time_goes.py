@@ -21,8 +21,11 @@ import gss_keras
 from gss_keras.data import streets
 from gss_keras.stage import Answer
 
-# Names of what multiplies, on either backend; none of them has other work.
-_KERNELS = re.compile(r"conv|mm$|mm_|matmul|linear|einsum", re.IGNORECASE)
+# Names of what multiplies, on either backend; none of them has other work,
+# but for a softmax between two products of one kernel.
+_KERNELS = re.compile(
+    r"conv|mm$|mm_|matmul|linear|einsum|attention", re.IGNORECASE
+)
 _PYTHON = "Python between operations"
 _HOLDING = {"While", "StatelessWhile", "If", "PartitionedCall"} | {
     "StatefulPartitionedCall"
@@ -35,8 +38,10 @@ class Settings:
 
     size: tuple[int, int] = (360, 480)
     """Height and width of the photo to predict."""
-    crop: int = 192
-    """Side of the two crops of a training step."""
+    crop: tuple[int, int] = (192, 256)
+    """Height and width of the crops of a training step, as in the recipe."""
+    batch: int = 4
+    """Number of these crops."""
     decoded: int = 128
     """Side in pixels of what a decoder of DALL-E's sizes paints."""
     shown: int = 6
@@ -50,7 +55,7 @@ def works(settings):
     """Return a function for each kind of work, all of them started up."""
     segmenter = gss_keras.GenerativeSegmenter.from_preset("camvid")
     photo = streets.Streets(1, 0, settings.size)[0]["photo"]
-    crops = streets.Streets(2, 0, (settings.crop, settings.crop))
+    crops = streets.Streets(settings.batch, 0, settings.crop)
     photos = np.stack([record["photo"] for record in crops])
     masks = np.stack([record["mask"] for record in crops])
     prior = segmenter.prior

@@ -8,7 +8,7 @@ from gss_keras.layers.backend import resize_bilinear
 from gss_keras.layers.convolution import Conv2D
 from gss_keras.layers.fusion import LevelFusion, ProjectionBlock
 from gss_keras.layers.normalization import BatchNormalization
-from gss_keras.layers.padding import pad_edges
+from gss_keras.layers.padding import crop, pad_edges
 
 _STRIDES = (4, 8, 16, 32)
 # DeepLabV3+'s of its map of stride 16, 6, 12 and 18, at stride 32.
@@ -100,7 +100,7 @@ class DiscriminativeSegmenter(BaseSegmenter):
         photos = pad_edges(ops.cast(photos, self.compute_dtype), _STRIDES[-1])
         logits = self.network(photos, training=training)
         logits = resize_bilinear(logits, *ops.shape(photos)[1:3])
-        return logits[:, :height, :width]
+        return crop(logits, height, width)
 
 
 def _fcn(backbone, photos, channels):

@@ -1,9 +1,9 @@
 """The loss of pixels that are not ignored."""
 
-import keras
 from keras import ops
 
 from gss_keras.distribution import shared_mean
+from gss_keras.layers.kernels import surprise
 
 
 def masked_cross_entropy(masks, logits, num_classes):
@@ -21,8 +21,6 @@ def masked_cross_entropy(masks, logits, num_classes):
     """
     masks = ops.cast(masks, "int32")
     is_known = (masks >= 0) & (masks < num_classes)
-    losses = keras.losses.sparse_categorical_crossentropy(
-        ops.where(is_known, masks, 0), logits, from_logits=True
-    )
+    losses = surprise(ops.where(is_known, masks, 0), logits)
     counted = ops.cast(is_known, "float32")
     return shared_mean(ops.sum(losses * counted), ops.sum(counted))

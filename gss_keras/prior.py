@@ -8,8 +8,9 @@ from gss_keras.backbones.convolution import convolution_blocks
 from gss_keras.checks import check_pair, check_photos
 from gss_keras.distribution import shared_mean
 from gss_keras.layers.backend import argmax, resize_bilinear
+from gss_keras.layers.dense import Dense
 from gss_keras.layers.fusion import LevelFusion, ProjectionBlock
-from gss_keras.layers.padding import pad_edges
+from gss_keras.layers.padding import crop, pad_edges
 from gss_keras.layers.precision import precision
 from gss_keras.layers.vocabulary import Vocabulary
 from gss_keras.layers.window_attention import swin_blocks
@@ -145,7 +146,7 @@ class LatentPrior(PresetMixin, Stage):
                 level_channels, level_channels, name="pixel_fusion"
             )
         if pixel_branch:
-            self.pixel_classifier = keras.layers.Dense(
+            self.pixel_classifier = Dense(
                 posterior.num_classes, name="pixel_classifier", dtype="float32"
             )
         self._build_layers(shapes)
@@ -232,7 +233,7 @@ class LatentPrior(PresetMixin, Stage):
             pair = maps["features"], ops.cast(likely, self.compute_dtype)
             maps["features"] = ops.concatenate(pair, axis=-1)
         rows, columns = (-(-n // 4) for n in ops.shape(photos)[1:3])
-        return {name: m[:, :rows, :columns] for name, m in maps.items()}
+        return {name: crop(m, rows, columns) for name, m in maps.items()}
 
     def predict_tokens(self, photos):
         """Return the likeliest token of every position.

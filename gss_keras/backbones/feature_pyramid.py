@@ -6,6 +6,7 @@ import keras
 from keras import layers, ops
 
 from gss_keras.backbones.efficientnet_lite import STRIDES
+from gss_keras.layers.padding import crop
 from gss_keras.presets import PresetMixin
 
 # Multiples of no stride and of all, to see whether maps round sizes up.
@@ -167,7 +168,7 @@ class CropToPhoto(layers.Layer):
         """Crops float `(batch, height, width, channels)`."""
         height, width = ops.shape(photos)[1:3]
         rows, columns = -(-height // self.stride), -(-width // self.stride)
-        return features[:, :rows, :columns]
+        return crop(features, rows, columns)
 
     def compute_output_shape(self, features_shape, photos_shape):
         """Leaves height and width open."""

@@ -15,6 +15,7 @@ from gss_keras.backbones.backbone import (
 from gss_keras.backbones.efficientnet_lite import STRIDES
 from gss_keras.backbones.feature_pyramid import PadToMultiple
 from gss_keras.layers.convolution import Conv2D
+from gss_keras.layers.dense import Dense
 from gss_keras.layers.window_attention import SwinBlock
 
 # The sizes of the paper; windows are those of the published weights, which
@@ -212,7 +213,7 @@ class PatchMerging(layers.Layer):
 
     def build(self, input_shape):
         channels = input_shape[-1]
-        self.reduction = layers.Dense(
+        self.reduction = Dense(
             2 * channels,
             use_bias=False,
             name="reduction",

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from gss_keras.direct.network import DirectNetwork, check_network
+from gss_keras.layers.dense import Dense
 from gss_keras.token_classes import count_token_classes
 from gss_keras.tokenizer.blocks import unfold_patches
 
@@ -67,7 +68,7 @@ class DirectDecoder(DirectNetwork):
             dtype=self.dtype_policy,
         )
         # At first neighbors change little of what the table says.
-        self.classifier = keras.layers.Dense(
+        self.classifier = Dense(
             size,
             kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
             name="classifier",

@@ -7,6 +7,7 @@ from gss_keras.direct.decoder import DirectDecoder, check_decoder
 from gss_keras.direct.encoder import DirectEncoder, check_encoder
 from gss_keras.distribution import shared_mean
 from gss_keras.layers.backend import argmax
+from gss_keras.layers.padding import crop
 from gss_keras.losses import masked_cross_entropy
 from gss_keras.maskige import check_masks
 from gss_keras.metrics import SegmentationScores
@@ -93,7 +94,7 @@ class DecoderDistillation(_Distillation):
     def call(self, masks):
         tokens = self.posterior.encode(masks)
         height, width = ops.shape(masks)[1], ops.shape(masks)[2]
-        return self.decoder(tokens)[:, :height, :width]
+        return crop(self.decoder(tokens), height, width)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True

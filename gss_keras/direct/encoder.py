@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from gss_keras.direct.network import DirectNetwork, check_network
+from gss_keras.layers.dense import Dense
 from gss_keras.layers.squares import fold_squares, whole_squares
 from gss_keras.layers.vocabulary import Vocabulary
 
@@ -53,9 +54,7 @@ class DirectEncoder(DirectNetwork):
             name="lookup",
             dtype=self.dtype_policy,
         )
-        self.square = keras.layers.Dense(
-            channels, name="square", dtype=self.dtype_policy
-        )
+        self.square = Dense(channels, name="square", dtype=self.dtype_policy)
         self.vocabulary = Vocabulary(
             codebook_size, name="vocabulary", dtype=self.dtype_policy
         )

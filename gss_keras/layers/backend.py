@@ -61,85 +61,6 @@ def argmax(logits):
     return ops.cast(ops.argmax(logits, axis=-1), "int32")
 
 
-def lay_out_kernel(variable):
-    """Keep a kernel in memory in the order in which convolutions read it.
-
-    PyTorch reads kernels filter by filter. Keras keeps them channel by
-    channel, so they were turned anew at every call: 41 % of the time of a
-    convolution of 16 x 16 positions and 512 channels. Shape and values, and
-    hence files, stay as they are, and whatever is assigned is written into
-    this order.
-
-    Args:
-        variable: Variable of shape `(rows, columns, channels, filters)`.
-    """
-    # There is no value yet where Keras only asks for shapes.
-    if keras.backend.backend() == "torch" and variable._value is not None:
-        numbers = variable._value.data.permute(3, 0, 1, 2).contiguous()
-        variable._value.data = numbers.permute(1, 2, 3, 0)
-
-
-def convolve(
-    features, kernel, padding="same", strides=1, dilation=1, bias=None
-):
-    """Convolve maps, as fast as the backend can.
-
-    Keras' own convolution copies maps on PyTorch, once before and once after
-    it, to a layout that PyTorch does not ask for.
-
-    Args:
-        features: Float tensor of shape `(batch, height, width, channels)`.
-        kernel: Tensor or variable `(side, side, channels, filters)`; with
-            fewer channels than the maps have, for as many groups of them.
-        padding: "valid" for none, or "same" for zeros on all sides; then
-            `strides` is 1 and the kernel's sides are odd.
-        strides: Positions from one kernel to the next.
-        dilation: Positions from one kernel entry to the next.
-        bias: Tensor or variable `(filters,)` to add, or None.
-
-    Returns:
-        Tensor of shape `(batch, height, width, filters)`, less what the
-        kernel covers without padding, divided by the strides.
-    """
-    if keras.backend.backend() == "torch":
-        import torch.nn.functional as F  # noqa: N812
-
-        weight = ops.convert_to_tensor(kernel)
-        bias = None if bias is None else ops.cast(bias, features.dtype)
-        if weight.shape[:2] == (1, 1) and strides in (1, (1, 1)):
-            return F.linear(features, weight[0, 0].T, bias)
-        result = F.conv2d(
-            features.permute(0, 3, 1, 2), weight.permute(3, 2, 0, 1), bias,
-            stride=strides, padding=padding, dilation=dilation,
-            groups=features.shape[-1] // weight.shape[2],
-        )  # fmt: skip
-        return result.permute(0, 2, 3, 1)
-    result = ops.conv(
-        features, kernel, strides=strides, padding=padding,
-        data_format="channels_last", dilation_rate=dilation,
-    )  # fmt: skip
-    return result if bias is None else add_bias(result, bias)
-
-
-def add_bias(features, bias):
-    """Add a number to each channel, as part of a convolution if it can be.
-
-    Args:
-        features: Float tensor `(batch, height, width, channels)`.
-        bias: Tensor or variable `(channels,)`.
-
-    Returns:
-        Tensor of the shape and dtype of `features`.
-    """
-    bias = ops.cast(bias, features.dtype)
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        # By this name TensorFlow knows what it computes with a convolution.
-        return tf.nn.bias_add(features, bias)
-    return features + bias
-
-
 def add_scaled(features, others, scale):
     """Add maps of one shape, the others times a number, without one between.
 
@@ -181,38 +102,6 @@ def halve(features):
 
     result = F.max_pool2d(features.permute(0, 3, 1, 2), 2)
     return result.permute(0, 2, 3, 1)
-
-
-def spreads_fast():
-    """Return whether `spread` is there and the best way to double a map."""
-    return keras.backend.backend() == "torch"
-
-
-def spread(features, kernel, bias):
-    """Convolve backwards, to maps of twice the size; PyTorch only.
-
-    Args:
-        features: Float tensor of shape `(batch, height, width, channels)`.
-        kernel: Tensor `(4, 4, channels, filters)`: what a position paints,
-            from the row above and the column before its own 2 x 2 on.
-        bias: Tensor `(filters,)`.
-
-    Returns:
-        Tensor of shape `(batch, 2 * height, 2 * width, filters)`.
-    """
-    import torch.nn.functional as F  # noqa: N812
-
-    result = F.conv_transpose2d(
-        ops.convert_to_tensor(features).permute(0, 3, 1, 2),
-        kernel.permute(2, 3, 0, 1), bias,
-        stride=2, padding=1,
-    )  # fmt: skip
-    return result.permute(0, 2, 3, 1)
-
-
-def copies_convolved_maps():
-    """Return whether Keras' own convolutions copy maps, see `convolve`."""
-    return keras.backend.backend() == "torch"
 
 
 @functools.cache

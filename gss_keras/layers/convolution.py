@@ -2,8 +2,14 @@
 
 import keras
 
-from gss_keras.layers.backend import add_bias, convolve, lay_out_kernel
+from gss_keras.layers.kernels import (
+    add_bias,
+    convolve,
+    copies_convolved_maps,
+    lay_out_kernel,
+)
 from gss_keras.layers.normalization import normalize_within
+from gss_keras.layers.padding import pad_for_kernel
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
@@ -11,7 +17,7 @@ class Conv2D(keras.layers.Conv2D):
     """Keras' `Conv2D`, without the copies that it makes on PyTorch.
 
     Arguments, weights and results are always the same; see
-    `layers.backend.convolve`.
+    `layers.kernels.convolve`.
 
     Call arguments:
         inputs: Float tensor `(batch, height, width, any)`.
@@ -47,5 +53,9 @@ class Conv2D(keras.layers.Conv2D):
                 inputs, kernel, self.padding, self.strides,
                 self.dilation_rate, bias,
             )  # fmt: skip
+        is_dilated = set(self.dilation_rate) != {1}
+        if copies_convolved_maps() and self.groups == 1 and not is_dilated:
+            padded, _ = pad_for_kernel(inputs, self.kernel_size, self.strides)
+            return convolve(padded, kernel, "valid", self.strides, bias=bias)
         result = self.convolution_op(inputs, kernel)
         return result if bias is None else add_bias(result, bias)

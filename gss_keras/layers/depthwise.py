@@ -3,13 +3,10 @@
 import keras
 from keras import ops
 
-from gss_keras.layers.backend import (
-    add_bias,
-    convolve,
-    copies_convolved_maps,
-    is_jax_on_cpu,
-)
+from gss_keras.layers.backend import is_jax_on_cpu
+from gss_keras.layers.kernels import add_bias, convolve, copies_convolved_maps
 from gss_keras.layers.normalization import normalize_within
+from gss_keras.layers.padding import pad_for_kernel
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
@@ -67,24 +64,15 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
             )
         return result if bias is None else add_bias(result, bias)
 
-    def _pad(self, inputs):
-        """Pad maps; also count the results along both axes."""
-        sizes = inputs.shape[1:3]
-        counts, pads = zip(
-            *map(_count_and_pad, sizes, self.kernel_size, self.strides),
-            strict=True,
-        )
-        return ops.pad(inputs, ((0, 0), *pads, (0, 0))), counts
-
     def _convolve_groups(self, inputs, kernel, bias):
         odd = all(side % 2 for side in self.kernel_size)
         if odd and set(self.strides) == {1}:
             return convolve(inputs, kernel, "same", bias=bias)
-        padded, _ = self._pad(inputs)
+        padded, _ = pad_for_kernel(inputs, self.kernel_size, self.strides)
         return convolve(padded, kernel, "valid", self.strides, bias=bias)
 
     def _add_shifted(self, inputs, kernel):
-        padded, counts = self._pad(inputs)
+        padded, counts = pad_for_kernel(inputs, self.kernel_size, self.strides)
         return sum(
             padded[:, rows, columns] * kernel[row, column, 0]
             for row, rows in self._shifts(0, counts)
@@ -99,10 +87,3 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
             (shift, slice(shift, shift + span, stride))
             for shift in range(self.kernel_size[axis])
         ]
-
-
-def _count_and_pad(size, kernel, stride):
-    """Count the results along an axis; pad it as TensorFlow's "same" does."""
-    count = -(-size // stride)
-    total = max((count - 1) * stride + kernel - size, 0)
-    return count, (total // 2, total - total // 2)

@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from gss_keras.layers.backend import convolve, resize_bilinear
+from gss_keras.layers.backend import resize_bilinear
+from gss_keras.layers.kernels import convolve
 from gss_keras.layers.normalization import (
     BatchNormalization,
     normalize_within,

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from gss_keras.layers.kernels import normalize_batch
+
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class BatchNormalization(keras.layers.BatchNormalization):
@@ -24,6 +26,27 @@ class BatchNormalization(keras.layers.BatchNormalization):
     @property
     def variable_dtype(self):
         return "float32"
+
+    def call(self, inputs, training=None, mask=None):
+        is_map = len(inputs.shape) == 4 and self.axis in (-1, 3)
+        is_usual = self.scale and self.center and not self.renorm
+        if (
+            training and self.trainable and mask is None and is_map and is_usual
+            and not self.synchronized
+        ):  # fmt: skip
+            found = normalize_batch(
+                ops.cast(inputs, "float32"),
+                self.gamma.value, self.beta.value, self.epsilon,
+            )  # fmt: skip
+            if found is not None:
+                outputs, mean, variance = found
+                self._follow(self.moving_mean, mean)
+                self._follow(self.moving_variance, variance)
+                return ops.cast(outputs, self.compute_dtype)
+        return super().call(inputs, training=training, mask=mask)
+
+    def _follow(self, moving, latest):
+        moving.assign(moving * self.momentum + latest * (1.0 - self.momentum))
 
     def fold(self, kernel):
         """Let a kernel do what this does to each channel outside training.

@@ -1,4 +1,4 @@
-"""Bring photos and masks to sizes that a stride divides."""
+"""Bring photos and masks to sizes that a stride or a kernel asks for."""
 
 from keras import ops
 
@@ -51,3 +51,56 @@ def pad_with(value, masks, multiple):
     height, width = ops.shape(masks)[1], ops.shape(masks)[2]
     margins = [[0, 0], [0, -height % multiple], [0, -width % multiple]]
     return ops.pad(masks, margins, constant_values=value)
+
+
+def crop(maps, height, width):
+    """Keep the top left of maps.
+
+    TensorFlow's gradient of a Python slice takes ten times as long.
+
+    Args:
+        maps: Tensor of shape `(batch, rows, columns, channels)`.
+        height: Rows to keep; integer or scalar integer tensor.
+        width: Columns to keep; integer or scalar integer tensor.
+
+    Returns:
+        Tensor of shape `(batch, height, width, channels)`.
+    """
+    batch, *sides, channels = ops.shape(maps)
+    if sides == [height, width] and all(isinstance(s, int) for s in sides):
+        return maps
+    return ops.slice(maps, (0, 0, 0, 0), (batch, height, width, channels))
+
+
+def pad_for_kernel(maps, kernel_size, strides):
+    """Add the zeros around maps that TensorFlow's "same" convolutions do.
+
+    Args:
+        maps: Tensor of shape `(batch, height, width, channels)` whose height
+            and width are known.
+        kernel_size: Rows and columns of the kernel.
+        strides: Positions from one kernel to the next, down and sideways.
+
+    Returns:
+        The padded maps, and how many rows and columns of results they give.
+
+    Example:
+        >>> from keras import ops
+        >>> padded, counts = pad_for_kernel(
+        ...     ops.ones((1, 8, 5, 1)), (3, 3), (2, 1)
+        ... )
+        >>> tuple(padded.shape), counts
+        ((1, 9, 7, 1), (4, 5))
+    """
+    counts, pads = zip(
+        *map(_count_and_pad, maps.shape[1:3], kernel_size, strides),
+        strict=True,
+    )
+    return ops.pad(maps, ((0, 0), *pads, (0, 0))), counts
+
+
+def _count_and_pad(size, kernel, stride):
+    """Count the results along an axis, and the zeros before and after it."""
+    count = -(-size // stride)
+    total = max((count - 1) * stride + kernel - size, 0)
+    return count, (total // 2, total - total // 2)

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from gss_keras.layers.backend import convolve, spread, spreads_fast
+from gss_keras.layers.kernels import convolve, spread, spreads_fast
 
 
 def upsample(features):

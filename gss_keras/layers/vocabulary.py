@@ -13,6 +13,7 @@ from gss_keras.layers.gradients import (
     write_rows,
     zeros_to_write,
 )
+from gss_keras.layers.kernels import project, surprise
 
 # Most logits held at a time: 16 MB.
 _HELD = 2**22
@@ -115,10 +116,8 @@ class Vocabulary(keras.layers.Layer):
         """
         if not self.is_wide:
             logits = self(features)
-            surprise = keras.losses.sparse_categorical_crossentropy(
-                tokens, logits, from_logits=True
-            )
-            return ops.sum(surprise * counted), argmax(logits)
+            total = ops.sum(surprise(tokens, logits) * counted)
+            return total, argmax(logits)
         chunks, rows = self._chunks(features)
         inputs = (
             rows,
@@ -155,9 +154,7 @@ def _cast(tensors, dtype):
 
 def _score(features, kernel, bias):
     """Return float32 token logits, computed in the type of the features."""
-    logits = ops.matmul(features, kernel)
-    logits += bias
-    return ops.cast(logits, "float32")
+    return ops.cast(project(features, kernel, bias), "float32")
 
 
 def _highest_share(logits):
@@ -174,9 +171,9 @@ def _surprise(chunks, rows, tokens, counted, kernel, bias):
         take = functools.partial(chunks.take, index=index)
         logits = _score(take(rows), kernel, bias)
         best = argmax(logits)
-        surprise, _, _ = _compare(logits, take(tokens))
-        surprise = chunks.without_seen(surprise * take(counted), index)
-        return (carry[0] + ops.sum(surprise),), (best,)
+        losses, _, _ = _compare(logits, take(tokens))
+        losses = chunks.without_seen(losses * take(counted), index)
+        return (carry[0] + ops.sum(losses),), (best,)
 
     (total,), (best,) = scan_in_turn(
         chunks.count, step, (ops.zeros((), "float32"),)
@@ -195,9 +192,9 @@ def _surprise_and_gradients(chunks, rows, tokens, counted, kernel, bias):
         features, true, weight = take(rows), take(tokens), take(counted)
         logits = _score(features, cast_kernel, cast_bias)
         best = argmax(logits)
-        surprise, errors, sums = _compare(logits, true)
+        losses, errors, sums = _compare(logits, true)
         del logits  # so that PyTorch gives it up
-        total += ops.sum(chunks.without_seen(surprise * weight, index))
+        total += ops.sum(chunks.without_seen(losses * weight, index))
         errors *= weight / sums
         errors -= ops.where(entries == true, weight, 0.0)
         by_bias += ops.sum(chunks.without_seen(errors, index), axis=0)

@@ -4,6 +4,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from gss_keras.layers.dense import Dense
+from gss_keras.layers.kernels import attend, gelu
+from gss_keras.layers.padding import crop
+
 # What keeps two pixels of one window apart when the shift brought them
 # together from opposite borders; the value of the original Swin.
 _APART = -100.0
@@ -56,10 +60,10 @@ class WindowAttention(keras.layers.Layer):
         self.heads = heads
         self.window = window
         self.shift = shift
-        self.query_key_value = keras.layers.Dense(
+        self.query_key_value = Dense(
             3 * channels, name="query_key_value", dtype=self.dtype_policy
         )
-        self.projection = keras.layers.Dense(
+        self.projection = Dense(
             channels, name="projection", dtype=self.dtype_policy
         )
         self._bias_index = relative_positions(window)
@@ -83,7 +87,7 @@ class WindowAttention(keras.layers.Layer):
         x = self._join(windows, height + down, width + right)
         if self.shift:
             x = ops.roll(x, (self.shift, self.shift), axis=(1, 2))
-        return x[:, :height, :width]
+        return crop(x, height, width)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.channels)
@@ -116,22 +120,16 @@ class WindowAttention(keras.layers.Layer):
     def _attend(self, windows, height, width):
         count, positions = ops.shape(windows)[1], self.window**2
         per_head = self.channels // self.heads
-        query, key, value = (
-            ops.transpose(
-                ops.reshape(part, (-1, count, positions, self.heads, per_head)),
-                (0, 1, 3, 2, 4),
-            )
-            for part in ops.split(self.query_key_value(windows), 3, axis=-1)
-        )
-        scores = ops.matmul(
-            query * per_head**-0.5, ops.transpose(key, (0, 1, 2, 4, 3))
-        )
-        # In half precision, shares would not sum to one.
-        scores = ops.cast(scores, "float32") + self._bias()
+        # TensorFlow turns tensors of more than five axes slowly.
+        x = self.query_key_value(windows)
+        x = ops.reshape(x, (-1, positions, 3, self.heads, per_head))
+        x = ops.transpose(x, (2, 0, 3, 1, 4))
+        x = ops.reshape(x, (3, -1, count, self.heads, positions, per_head))
+        query, key, value = ops.unstack(x, 3, axis=0)
+        bias = self._bias()
         if self.shift:
-            scores = scores + self._apart(height, width)
-        shares = ops.cast(ops.softmax(scores, axis=-1), value.dtype)
-        x = ops.matmul(shares, value)
+            bias = bias + self._apart(height, width)
+        x = attend(query, key, value, bias)
         x = ops.transpose(x, (0, 1, 3, 2, 4))
         x = ops.reshape(x, (-1, count, positions, self.channels))
         return self.projection(x)
@@ -208,8 +206,8 @@ class SwinBlock(keras.layers.Layer):
         self.perceptron_norm = layers.LayerNormalization(
             epsilon=1e-5, name="perceptron_norm", dtype=dtype
         )
-        self.expand = layers.Dense(hidden, name="expand", dtype=dtype)
-        self.reduce = layers.Dense(channels, name="reduce", dtype=dtype)
+        self.expand = Dense(hidden, name="expand", dtype=dtype)
+        self.reduce = Dense(channels, name="reduce", dtype=dtype)
         # One random number a sample decides for the whole branch.
         self.drop = layers.Dropout(
             drop_path, noise_shape=(None, 1, 1, 1), name="drop", dtype=dtype
@@ -226,7 +224,7 @@ class SwinBlock(keras.layers.Layer):
         x = self.attention(self.attention_norm(features))
         features = features + self.drop(x, training=training)
         x = self.expand(self.perceptron_norm(features))
-        x = self.reduce(keras.activations.gelu(x, approximate=False))
+        x = self.reduce(gelu(x))
         return features + self.drop(x, training=training)
 
     def compute_output_shape(self, input_shape):

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from gss_keras.layers.convolution import Conv2D
+from gss_keras.layers.dense import Dense
 from gss_keras.layers.fusion import ProjectionBlock
 from gss_keras.layers.window_attention import swin_blocks
 from gss_keras.maskige import palettes
@@ -54,7 +55,7 @@ class LearnedInverse(keras.layers.Layer):
             self.start = _nearest_color(palette, num_classes)
             palette = palettes.as_config(palette)
         self.palette = palette
-        self.classifier = keras.layers.Dense(
+        self.classifier = Dense(
             num_classes,
             kernel_initializer="zeros" if self.start else "glorot_uniform",
             name="classifier",

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from gss_keras.layers.backend import convolve
+from gss_keras.layers.kernels import convolve
 from gss_keras.layers.strips import in_strips, rows_of_strip
 
 
