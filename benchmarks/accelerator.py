@@ -42,7 +42,7 @@ class Settings:
 def step(precision, batch, side):
     """Return a function that trains the prior for one step."""
     prior = training_step.build(segmenter_speed.RESNET, precision)
-    return training_step.step_of(prior, side, batch)
+    return training_step.step_of(prior, (side, side), batch)
 
 
 def predict(precision, decoder, side):

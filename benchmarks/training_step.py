@@ -55,9 +55,9 @@ def build(preset, dtype=None):
     return prior
 
 
-def step_of(prior, side, batch):
+def step_of(prior, size, batch):
     """Return a function that takes one step on drawn streets."""
-    crops = streets.Streets(batch, 0, (side, side))
+    crops = streets.Streets(batch, 0, tuple(size))
     photos = np.stack([record["photo"] for record in crops])
     masks = np.stack([record["mask"] for record in crops])
     return lambda: prior.train_on_batch(photos, masks)
@@ -66,8 +66,8 @@ def step_of(prior, side, batch):
 def memory(preset, side, batch):
     """Return the gigabytes that are held, and those that a step adds."""
     prior = build(preset)
-    step_of(prior, 64, 1)()  # starts up
-    added = peak_gigabytes(step_of(prior, side, batch))
+    step_of(prior, (64, 64), 1)()  # starts up
+    added = peak_gigabytes(step_of(prior, (side, side), batch))
     return peak_gigabytes(), added
 
 
@@ -75,7 +75,7 @@ def seconds(preset, side, batch, rounds):
     """Return the seconds of a step, its FLOPs, and the backend's FLOP/s."""
     keep_freed_memory()
     prior = build(preset)
-    step = step_of(prior, side, batch)
+    step = step_of(prior, (side, side), batch)
     fastest = seconds_in_turn({preset: step}, rounds, time.process_time)
     return fastest[preset], flops(prior, side, batch), peak_flops()
 

@@ -1,7 +1,9 @@
 """Which operations the time goes to, by the backends' own profilers.
 
 Goal: less than 15 % outside the backend's own products and convolutions. All
-else is listed by operation, those that take most first.
+else is listed by operation, those that take most first. The small model is
+the preset `camvid`, the large one GSS-FF with ResNet-101 and a tokenizer of
+DALL-E's sizes, of random weights.
 
     KERAS_BACKEND=torch python benchmarks/where_time_goes.py
 """
@@ -14,6 +16,8 @@ import tempfile
 
 import keras
 import numpy as np
+import segmenter_speed
+import training_step
 import tyro
 from keras import ops
 
@@ -42,45 +46,53 @@ class Settings:
     """Height and width of the crops of a training step, as in the recipe."""
     batch: int = 4
     """Number of these crops."""
-    decoded: int = 128
-    """Side in pixels of what a decoder of DALL-E's sizes paints."""
+    large_size: tuple[int, int] = (256, 256)
+    """Height and width of the photo that the large model predicts."""
+    large_side: int = 128
+    """Side of the crop that it learns from, and of what a decoder paints."""
     shown: int = 6
     """How many operations to name."""
     rounds: int = 5
     """How often to look; of each operation's seconds, the fewest count."""
-    works: tuple[str, ...] = ("predict", "training step", "DALL-E's decoder")
+    works: tuple[str, ...] = (
+        "small, predict",
+        "small, training step",
+        "large, predict",
+        "large, training step",
+        "DALL-E's decoder",
+    )
+
+
+def predict(preset, size):
+    """Return a function that segments one photo."""
+    segmenter = segmenter_speed.build(preset, "tokenizer's")
+    photo = streets.Streets(1, 0, size)[0]["photo"]
+    return lambda: segmenter.predict(photo)
+
+
+def decode(side):
+    """Return a function that decodes tokens, at DALL-E's sizes."""
+    tokenizer = gss_keras.DiscreteVAE.from_preset("dalle", load_weights=False)
+    tokens = np.zeros((1, *2 * [side // tokenizer.stride]), "int32")
+    tokens = ops.convert_to_tensor(tokens)
+    answer = Answer(tokenizer, tokenizer.decode)
+    return lambda: answer.predict_on_batch(tokens)
 
 
 def works(settings):
-    """Return a function for each kind of work, all of them started up."""
-    segmenter = gss_keras.GenerativeSegmenter.from_preset("camvid")
-    photo = streets.Streets(1, 0, settings.size)[0]["photo"]
-    crops = streets.Streets(settings.batch, 0, settings.crop)
-    photos = np.stack([record["photo"] for record in crops])
-    masks = np.stack([record["mask"] for record in crops])
-    prior = segmenter.prior
-    prior.compile(keras.optimizers.AdamW(1e-6))
-
-    def decode():
-        tokenizer = gss_keras.DiscreteVAE.from_preset(
-            "dalle", load_weights=False
-        )
-        side = settings.decoded // tokenizer.stride
-        tokens = ops.convert_to_tensor(np.zeros((1, side, side), "int32"))
-        answer = Answer(tokenizer, tokenizer.decode)
-        return lambda: answer.predict_on_batch(tokens)
-
-    functions = {
-        "predict": lambda: segmenter.predict(photo),
-        "training step": lambda: prior.train_on_batch(photos, masks),
+    """Return what makes a function of each kind of work."""
+    large = segmenter_speed.RESNET
+    return {
+        "small, predict": lambda: predict("camvid", settings.size),
+        "small, training step": lambda: training_step.step_of(
+            training_step.build("camvid"), settings.crop, settings.batch
+        ),
+        "large, predict": lambda: predict(large, settings.large_size),
+        "large, training step": lambda: training_step.step_of(
+            training_step.build(large), 2 * [settings.large_side], 1
+        ),
+        "DALL-E's decoder": lambda: decode(settings.large_side),
     }
-    chosen = {
-        name: functions[name] if name in functions else decode()
-        for name in settings.works
-    }
-    for function in chosen.values():
-        function()
-    return chosen
 
 
 def seconds_on_torch(function):
@@ -134,7 +146,9 @@ def main(settings):
         "| work | seconds | outside kernels, % | of these, most |\n"
         "|---|---|---|---|"
     )
-    for name, function in works(settings).items():
+    for name in settings.works:
+        function = works(settings)[name]()
+        function()  # starts up
         rounds = [measure(function) for _ in range(settings.rounds)]
         seconds = {
             name: min(seconds.get(name, 0.0) for seconds in rounds)

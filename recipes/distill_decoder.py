@@ -33,12 +33,12 @@ class Settings:
     data_dir: pathlib.Path | None = None
     output: pathlib.Path = pathlib.Path("outputs/direct_decoder")
     schedule: training.Schedule = training.Schedule(
-        3000, 4e-3, batch_size=8, warmup_steps=150, weight_decay=0.0
+        4000, 4e-3, batch_size=8, warmup_steps=150, weight_decay=0.0
     )
     crop: training.Crop = training.Crop(
         (96, 128), scale_range=(0.75, 1.5), balance=0.5
     )
-    channels: int = 48
+    channels: int = 51
     depth: int = 2
     limit: int | None = None
     """Evaluate only so many photos, evenly spread."""

@@ -5,6 +5,7 @@ import functools
 import keras
 import numpy as np
 
+from gss_keras.direct.neighborhood import Neighborhood
 from gss_keras.direct.network import DirectNetwork, check_network
 from gss_keras.layers.dense import Dense
 from gss_keras.token_classes import count_token_classes
@@ -18,12 +19,12 @@ class DirectDecoder(DirectNetwork):
     """Read class logits off tokens at the tokens' own resolution.
 
     Does at a fraction of the work what the tokenizer's decoder and X^-1 do:
-    they paint every pixel's color only to ask for its class. A token is
-    looked up, 3x3 convolutions add what its neighbors say, and one more
-    layer scores every class at every pixel of the token's square. What a
-    token says alone comes from a table, which costs no products. It is for
-    the classes and colors of one posterior: train it with
-    `DecoderDistillation`.
+    they paint every pixel's color only to ask for its class. Tokens are
+    looked up, each with those around it, 3x3 convolutions mix what they say,
+    and one more layer scores every class at every pixel of the token's
+    square. What a token says alone comes from a table. Neither of the two
+    costs products. It is for the classes and colors of one posterior: train
+    it with `DecoderDistillation`.
 
     Args:
         codebook_size: Number of tokens.
@@ -33,6 +34,7 @@ class DirectDecoder(DirectNetwork):
         depth: Number of 3x3 convolutions.
         table: Whether to have that table, of `codebook_size * stride**2 * K`
             logits; `adapt` fills it.
+        side: Odd side of the square of tokens that are looked up together.
         **kwargs: Passed to `keras.layers.Layer`.
 
     Call arguments:
@@ -45,7 +47,7 @@ class DirectDecoder(DirectNetwork):
 
     def __init__(
         self, codebook_size, num_classes, stride=4, channels=48, depth=2,
-        table=True, **kwargs,
+        table=True, side=5, **kwargs,
     ):  # fmt: skip
         super().__init__(
             codebook_size, num_classes, stride, channels, depth, **kwargs
@@ -60,13 +62,10 @@ class DirectDecoder(DirectNetwork):
                 name="table",
                 dtype="float32",
             )
-        self.lookup = keras.layers.Embedding(
-            codebook_size,
-            channels,
-            embeddings_initializer=keras.initializers.RandomNormal(stddev=1.0),
-            name="lookup",
-            dtype=self.dtype_policy,
-        )
+        self.lookup = Neighborhood(
+            codebook_size, channels, side,
+            name="lookup", dtype=self.dtype_policy,
+        )  # fmt: skip
         # At first neighbors change little of what the table says.
         self.classifier = Dense(
             size,
@@ -113,4 +112,8 @@ class DirectDecoder(DirectNetwork):
         return (batch, *sides, self.num_classes)
 
     def get_config(self):
-        return {**super().get_config(), "table": self.table is not None}
+        return {
+            **super().get_config(),
+            "table": self.table is not None,
+            "side": self.lookup.side,
+        }

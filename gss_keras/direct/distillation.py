@@ -1,4 +1,4 @@
-"""Teach light networks what a posterior does with masks and tokens."""
+"""Teach light networks what a posterior's tokens stand for."""
 
 import keras
 from keras import ops
@@ -39,12 +39,13 @@ class _Distillation(PresetMixin, Stage):
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class DecoderDistillation(_Distillation):
-    """Teach a direct decoder to read tokens as a posterior reads them.
+    """Teach a direct decoder the classes that a posterior's tokens stand for.
 
     Train with stock `fit` on masks alone: a frozen posterior turns them into
-    tokens and these into the masks that its decoder and X^-1 make of them,
-    mistakes included. `evaluate` scores what the direct decoder makes of the
-    tokens against the true masks, as the posterior's own `evaluate` does.
+    tokens, and the direct decoder learns to tell the masks from these. The
+    masks that the posterior's own decoder and X^-1 would make of them teach
+    less, for these have mistakes. `evaluate` scores what the direct decoder
+    makes of the tokens, as the posterior's own `evaluate` does.
 
     Args:
         posterior: A `LatentPosterior`. It is frozen.
@@ -100,9 +101,8 @@ class DecoderDistillation(_Distillation):
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
         del y, sample_weight, training
-        read = argmax(self.posterior(x))
         self.scores.update_state(x, argmax(y_pred))
-        return masked_cross_entropy(read, y_pred, self.posterior.num_classes)
+        return masked_cross_entropy(x, y_pred, self.posterior.num_classes)
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
