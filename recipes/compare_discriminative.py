@@ -44,6 +44,8 @@ class Settings:
     crop: tuple[int, int] = (144, 192)
     backbone: str = "efficientnet_lite0"
     head: training.Head = training.Head(64, 128, 2, None, 256, "guiding", 0.9)
+    posterior: str | None = None
+    """Preset to train GSS on, such as `distill_encoder.py` writes."""
     inverse: training.Schedule = training.Schedule(100, 2e-3, 8, 10)
     """Of FT-W's X^-1, on the predictions of the trained FF."""
     debug: bool = False
@@ -56,10 +58,13 @@ def build(settings, method, num_classes):
     if method != "gss-ff":
         model = gss_keras.DiscriminativeSegmenter(backbone, num_classes, method)
         return model, model
-    posterior = gss_keras.LatentPosterior(
-        gss_keras.palettes.maximal_distance(num_classes),
-        gss_keras.DiscreteVAE.from_preset("maskige"),
-    )
+    if settings.posterior:
+        posterior = gss_keras.LatentPosterior.from_preset(settings.posterior)
+    else:
+        posterior = gss_keras.LatentPosterior(
+            gss_keras.palettes.maximal_distance(num_classes),
+            gss_keras.DiscreteVAE.from_preset("maskige"),
+        )
     prior = gss_keras.LatentPrior(
         backbone, posterior, **dataclasses.asdict(settings.head)
     )

@@ -190,8 +190,15 @@ def test_a_missing_data_set_is_named(tmp_path):
 
 @pytest.mark.any_backend
 def test_compare_discriminative(tmp_path):
+    posterior = gss_keras.LatentPosterior(
+        gss_keras.palettes.maximal_distance(11),
+        gss_keras.DiscreteVAE.from_preset("maskige"),
+    )
+    encoder = gss_keras.DirectEncoder.for_posterior(posterior, channels=8)
+    posterior.with_encoder(encoder).save_to_preset(tmp_path / "posterior")
     arguments = ("--debug", "--output", tmp_path / "out")
     arguments += ("--methods", "fcn", "gss-ft-w")
+    arguments += ("--posterior", tmp_path / "posterior")
     done = run("compare_discriminative.py", *arguments)
     assert done.returncode == 0, done.stderr
     rows = [line for line in done.stdout.splitlines() if line.startswith("| ")]
@@ -204,6 +211,7 @@ def test_compare_discriminative(tmp_path):
         tmp_path / "out" / "gss-ft-w_0.001_2_0" / "preset"
     )
     assert type(segmenter.inverse).__name__ == "WindowInverse"
+    assert isinstance(segmenter.posterior.encoder, gss_keras.DirectEncoder)
     again = run("compare_discriminative.py", *arguments)
     assert "Epoch" not in again.stdout
     assert [line for line in again.stdout.splitlines() if line in rows] == rows
