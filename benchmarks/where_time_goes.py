@@ -28,12 +28,14 @@ from gss_keras.stage import Answer
 # Names of what multiplies, on either backend; none of them has other work,
 # but for a softmax between two products of one kernel.
 _KERNELS = re.compile(
-    r"conv|mm$|mm_|matmul|linear|einsum|attention", re.IGNORECASE
+    r"conv|^dot|ynn|mm$|mm_|matmul|linear|einsum|attention", re.IGNORECASE
 )
 _PYTHON = "Python between operations"
-_HOLDING = {"While", "StatelessWhile", "If", "PartitionedCall"} | {
-    "StatefulPartitionedCall"
-}
+# What only holds other operations.
+_HOLDING = {
+    "While", "StatelessWhile", "If", "PartitionedCall",
+    "StatefulPartitionedCall", "while", "conditional", "call",
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,11 +138,42 @@ def seconds_on_tensorflow(function):
     return seconds
 
 
+def seconds_on_jax(function):
+    """Do the same, with the fusions of operations that XLA has made.
+
+    On a CPU, those called "ynn" hold products and convolutions and what is
+    added to them. Depthwise convolutions are this library's own there, see
+    `layers/depthwise.py`, and do not count as kernels.
+    """
+    import jax
+
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder):
+            function()
+        (path,) = pathlib.Path(folder).rglob("*.xplane.pb")
+        planes = jax.profiler.ProfileData.from_file(str(path)).planes
+        events = [
+            event
+            for plane in planes
+            for line in plane.lines
+            if line.name != "python"
+            for event in line.events
+        ]
+    seconds = collections.Counter()
+    for event in events:
+        name = event.name.split(".")[0]
+        # What XLA's own threads do has names in another style.
+        if re.fullmatch("[a-z_]+", name) and name not in _HOLDING:
+            seconds[name] += event.duration_ns / 1e9
+    return seconds
+
+
 def main(settings):
     """Print a row for each kind of work."""
     measure = {
         "torch": seconds_on_torch,
         "tensorflow": seconds_on_tensorflow,
+        "jax": seconds_on_jax,
     }[keras.backend.backend()]
     print(
         "| work | seconds | outside kernels, % | of these, most |\n"
