@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from gss_keras.distribution.backend import part
 from gss_keras.layers.kernels import normalize_batch
 
 
@@ -28,12 +29,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return "float32"
 
     def call(self, inputs, training=None, mask=None):
-        is_map = len(inputs.shape) == 4 and self.axis in (-1, 3)
-        is_usual = self.scale and self.center and not self.renorm
-        if (
-            training and self.trainable and mask is None and is_map and is_usual
-            and not self.synchronized
-        ):  # fmt: skip
+        is_learning = training and self.trainable and mask is None
+        if is_learning and self._is_usual and len(inputs.shape) == 4:
             found = normalize_batch(
                 ops.cast(inputs, "float32"),
                 self.gamma.value, self.beta.value, self.epsilon,
@@ -44,6 +41,14 @@ class BatchNormalization(keras.layers.BatchNormalization):
                 self._follow(self.moving_variance, variance)
                 return ops.cast(outputs, self.compute_dtype)
         return super().call(inputs, training=training, mask=mask)
+
+    @property
+    def _is_usual(self):
+        """Whether one kernel does what is asked for."""
+        _, parts = part()
+        is_shared = parts > 1 or self.synchronized
+        is_plain = self.scale and self.center and not self.renorm
+        return is_plain and self.axis in (-1, 3) and not is_shared
 
     def _follow(self, moving, latest):
         moving.assign(moving * self.momentum + latest * (1.0 - self.momentum))

@@ -66,8 +66,10 @@ def crop(maps, height, width):
     Returns:
         Tensor of shape `(batch, height, width, channels)`.
     """
-    batch, *sides, channels = ops.shape(maps)
-    if sides == [height, width] and all(isinstance(s, int) for s in sides):
+    batch, rows, columns, channels = ops.shape(maps)
+    sides = rows, columns, height, width
+    is_known = all(isinstance(side, int) for side in sides)
+    if is_known and (rows, columns) == (height, width):
         return maps
     return ops.slice(maps, (0, 0, 0, 0), (batch, height, width, channels))
 
