@@ -21,6 +21,17 @@ from gss_keras.backbones.convolution import ConvolutionBlock
 from weights_conversion.backbones import convert_resnet_v1c
 
 SMALL = {"depth": 50, "stem_channels": 4, "base_channels": 2}
+PLAIN = {"stage_strides": (1, 2, 2, 2), "dilations": (1, 1, 1, 1)}
+
+
+@pytest.fixture(scope="module")
+def dilated():
+    return ResNetV1c(**SMALL)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return ResNetV1c(**SMALL, **PLAIN)
 
 
 def test_equals_the_official_module(golden):
@@ -45,13 +56,10 @@ def test_convolution_block(tmp_path, kernel_size, stride):
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (31, 64), (40, 23)])
-@pytest.mark.parametrize("is_dilated", [True, False])
-def test_any_size(height, width, is_dilated):
-    plain = {"stage_strides": (1, 2, 2, 2), "dilations": (1, 1, 1, 1)}
-    backbone = ResNetV1c(**SMALL, **({} if is_dilated else plain))
-    deepest = 8 if is_dilated else 32
-    assert backbone.strides[32] == deepest
-    check_sizes(backbone, height, width)
+def test_any_size(dilated, plain, height, width):
+    assert (dilated.strides[32], plain.strides[32]) == (8, 32)
+    check_sizes(dilated, height, width)
+    check_sizes(plain, height, width)
 
 
 def test_maps_are_forgotten_when_they_were_read(monkeypatch):
@@ -73,11 +81,10 @@ def test_maps_are_forgotten_when_they_were_read(monkeypatch):
     assert max(alive) <= 8
 
 
-def test_dilations_of_the_blocks():
-    backbone = ResNetV1c(**SMALL)
+def test_dilations_of_the_blocks(dilated):
     dilations = [
         [
-            backbone.get_layer(f"stage_{stage}_block_{index}_conv_2").dilation
+            dilated.get_layer(f"stage_{stage}_block_{index}_conv_2").dilation
             for index in range(2)
         ]
         for stage in range(4)
@@ -87,11 +94,10 @@ def test_dilations_of_the_blocks():
     assert full.get_layer("stage_3_block_0_conv_2").dilation == 4
 
 
-def test_levels_of_equal_stride_fit_the_prior():
-    backbone = ResNetV1c(**SMALL)
-    assert as_backbone(backbone) is backbone
+def test_levels_of_equal_stride_fit_the_prior(dilated):
+    assert as_backbone(dilated) is dilated
     prior = gss_keras.LatentPrior(
-        backbone,
+        dilated,
         tiny_posterior(),
         level_channels=4,
         channels=8,
@@ -117,8 +123,8 @@ def test_freezing_keeps_the_statistics():
         np.testing.assert_array_equal(a, b)
 
 
-def test_batch_norms_are_those_of_pytorch():
-    norm = ResNetV1c(**SMALL).get_layer("stem_0").norm
+def test_batch_norms_are_those_of_pytorch(dilated):
+    norm = dilated.get_layer("stem_0").norm
     assert (norm.momentum, norm.epsilon) == (0.9, 1e-5)
 
 

@@ -19,6 +19,11 @@ from weights_conversion.backbones import convert_swin
 SMALL = {"width": 8, "depths": (2, 1, 1, 1), "heads": (1, 2, 2, 4), "window": 3}
 
 
+@pytest.fixture(scope="module")
+def small():
+    return SwinTransformer(**SMALL)
+
+
 def draw(*shape):
     return np.random.default_rng(0).integers(0, 256, shape, "uint8")
 
@@ -37,20 +42,19 @@ def test_is_a_layer(tmp_path):
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (31, 64), (40, 23)])
-def test_any_size(height, width):
-    check_sizes(SwinTransformer(**SMALL), height, width)
+def test_any_size(small, height, width):
+    check_sizes(small, height, width)
 
 
-def test_second_size_in_predict():
-    backbone = SwinTransformer(**SMALL)
+def test_second_size_in_predict(small):
     for height, width in ((32, 32), (33, 47)):
-        features = backbone.predict_on_batch(draw(1, height, width, 3))
+        features = small.predict_on_batch(draw(1, height, width, 3))
         size = (-(-height // 8), -(-width // 8))
         assert features[8].shape == (1, *size, 16)
 
 
-def test_photos_are_normalized_inside():
-    layer = SwinTransformer(**SMALL).get_layer("normalisation")
+def test_photos_are_normalized_inside(small):
+    layer = small.get_layer("normalisation")
     photos = draw(1, 8, 8, 3)
     # The statistics of ImageNet in torchvision, times 255.
     mean = np.array([0.485, 0.456, 0.406]) * 255
@@ -59,13 +63,12 @@ def test_photos_are_normalized_inside():
     np.testing.assert_allclose(received, (photos - mean) / deviation, atol=1e-5)
 
 
-def test_padding_comes_after_the_normalisation():
-    backbone = SwinTransformer(**SMALL)
+def test_padding_comes_after_the_normalisation(small):
     photos = draw(1, 30, 32, 3).astype("float32")
     mean = np.array([123.675, 116.28, 103.53], "float32")
     padded = np.concatenate([photos, np.tile(mean, (1, 2, 32, 1))], axis=1)
-    expected = run(backbone, padded)
-    for stride, map_ in run(backbone, photos).items():
+    expected = run(small, padded)
+    for stride, map_ in run(small, photos).items():
         np.testing.assert_allclose(map_, expected[stride], atol=1e-4)
 
 
