@@ -7,6 +7,13 @@ from tiny import tiny_data, tiny_posterior, tiny_prior, tiny_tokenizer
 import gss_keras
 
 
+@pytest.fixture(scope="module")
+def prior():
+    """A prior that no test trains."""
+    keras.utils.set_random_seed(0)
+    return tiny_prior()
+
+
 class StoredFeatures(keras.Model):
     """A backbone that answers every photo with maps computed elsewhere."""
 
@@ -88,16 +95,14 @@ def test_a_fully_ignored_batch_teaches_nothing():
 
 
 @pytest.mark.parametrize("size", [(33, 47), (64, 32), (5, 70)])
-def test_any_photo_size_gives_tokens_at_a_quarter(size):
-    prior = tiny_prior()
+def test_any_photo_size_gives_tokens_at_a_quarter(prior, size):
     photos = np.zeros((1, *size, 3), "uint8")
     grid = tuple(-(-side // 4) for side in size)
     assert prior.predict_tokens(photos).shape == (1, *grid)
     assert prior.token_logits(photos).shape == (1, *grid, 32)
 
 
-def test_features_are_kept_for_other_classes(tmp_path):
-    prior = tiny_prior()
+def test_features_are_kept_for_other_classes(prior, tmp_path):
     prior.save_to_preset(tmp_path / "prior")
     posterior = gss_keras.LatentPosterior(
         gss_keras.palettes.maximal_distance(9), prior.posterior.tokenizer
@@ -135,19 +140,20 @@ def test_malformed_arguments_are_refused():
         ((2, 32, 48, 3), (2, 30, 48), "`masks` must have the size"),
     ],
 )
-def test_malformed_data_is_refused(photos, masks, message):
-    prior = tiny_prior()
+def test_malformed_data_is_refused(prior, photos, masks, message):
     prior.compile("adam")
     with pytest.raises(ValueError, match=message):
         prior.fit(np.zeros(photos, "uint8"), np.zeros(masks, "int32"))
+
+
+def test_masks_of_unknown_classes_are_refused(prior):
+    prior.compile("adam")
+    photos, masks = np.zeros((1, 32, 48, 3), "uint8"), np.full((1, 32, 48), 5)
     with pytest.raises(ValueError, match="`masks`"):
-        prior.evaluate(
-            np.zeros((1, 32, 48, 3), "uint8"), np.full((1, 32, 48), 5)
-        )
+        prior.evaluate(photos, masks)
 
 
-def test_photos_of_any_size_are_seen_as_if_padded():
-    prior = tiny_prior()
+def test_photos_of_any_size_are_seen_as_if_padded(prior):
     photos = tiny_data(height=27, width=45)[0]
     padded = np.pad(photos, ((0, 0), (0, 5), (0, 19), (0, 0)), mode="edge")
     whole, part = prior(padded), prior(photos)

@@ -8,6 +8,17 @@ from gss_keras.demo.analysis import Analyzer, pad_photo, padded_side
 from gss_keras.export.answers import answer
 
 
+@pytest.fixture(scope="module")
+def segmenter():
+    keras.utils.set_random_seed(0)
+    return tiny_segmenter()
+
+
+@pytest.fixture(scope="module")
+def analyzer(segmenter):
+    return Analyzer(segmenter)
+
+
 def tiny_segmenter(posterior=None, **kwargs):
     return gss_keras.GenerativeSegmenter(tiny_prior(posterior, **kwargs))
 
@@ -17,10 +28,9 @@ def photo_of(height, width):
 
 
 @pytest.mark.parametrize("size", [(31, 45), (1, 1)])
-def test_masks_are_those_that_predict_gives(size):
-    segmenter = tiny_segmenter()
+def test_masks_are_those_that_predict_gives(segmenter, analyzer, size):
     photo = photo_of(*size)
-    analysis = Analyzer(segmenter).analyze(photo)
+    analysis = analyzer.analyze(photo)
     height, width = size
     assert analysis.mask.shape == size
     assert analysis.maskige.shape == (height, width, 3)
@@ -50,10 +60,9 @@ def test_confidence_is_that_of_an_exported_model(pixel_branch):
     )
 
 
-def test_token_probabilities_are_those_of_the_softmax():
-    segmenter = tiny_segmenter()
+def test_token_probabilities_are_those_of_the_softmax(segmenter, analyzer):
     photo = photo_of(32, 32)
-    analysis = Analyzer(segmenter).analyze(photo)
+    analysis = analyzer.analyze(photo)
     logits = segmenter.prior.token_logits(photo[None].astype("float32"))
     shares = keras.ops.convert_to_numpy(keras.ops.softmax(logits))[0]
     np.testing.assert_allclose(
@@ -72,10 +81,9 @@ def test_maskiges_drawn_up_are_shown_at_the_photos_size():
     np.testing.assert_array_equal(analysis.mask, segmenter.predict(photo))
 
 
-def test_a_token_is_painted_as_the_decoder_paints_it():
-    segmenter = tiny_segmenter()
+def test_a_token_is_painted_as_the_decoder_paints_it(segmenter, analyzer):
     tokenizer = segmenter.posterior.tokenizer
-    alone, field = Analyzer(segmenter).paint_token(9)
+    alone, field = analyzer.paint_token(9)
     decoded = tokenizer.decode(np.full((1, 1, 1), 9))
     decoded = keras.ops.convert_to_numpy(decoded)[0]
     np.testing.assert_allclose(alone, 255 * decoded, atol=0.51)
