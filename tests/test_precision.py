@@ -12,7 +12,13 @@ import gss_keras
 from gss_keras.data import streets
 from gss_keras.layers.precision import precision
 
-HALF = ["mixed_bfloat16", "bfloat16", "mixed_float16", "float16"]
+HALF = [
+    "mixed_bfloat16",
+    "bfloat16",
+    # Only the name differs from those above.
+    pytest.param("mixed_float16", marks=pytest.mark.any_backend),
+    pytest.param("float16", marks=pytest.mark.any_backend),
+]
 # Layers that decide by small differences.
 EXACT = {"MaskigeMapping", "NearestColorInverse", "WindowInverse"}
 
@@ -61,12 +67,13 @@ def test_a_preset_loads_in_another_precision(dtype):
 )
 def test_masks_in_half_precision_are_nearly_the_same(dtype, share):
     segmenter = gss_keras.GenerativeSegmenter.from_preset("camvid", dtype=dtype)
-    mask = segmenter.predict(photo())
+    logits = segmenter.predict_logits(photo())
     assert len(np.unique(whole_mask())) > 3
-    assert np.mean(mask == whole_mask()) > share
-    assert segmenter.predict_logits(photo()).dtype == "float32"
+    assert np.mean(logits.argmax(-1) == whole_mask()) > share
+    assert logits.dtype == "float32"
 
 
+@pytest.mark.any_backend
 def test_the_global_policy_decides_where_no_precision_is_asked_for():
     with precision("mixed_bfloat16"):
         prior = gss_keras.GenerativeSegmenter.from_preset("camvid").prior
@@ -102,7 +109,7 @@ def fitted(dtype):
     keras.utils.set_random_seed(1)
     posterior = tiny_posterior()
     with precision(dtype):
-        prior = tiny_prior(posterior, dropout=0.0)
+        prior = tiny_prior(posterior, depth=1, dropout=0.0)
         optimizer = keras.optimizers.AdamW(3e-3)
         if dtype == "mixed_float16":
             # By default it begins so large that the first steps are left out.
@@ -134,6 +141,7 @@ def test_training_in_mixed_precision_follows_single_precision(dtype):
     assert kind(prior.token_logits(photos)) == "float32"
 
 
+@pytest.mark.any_backend
 def test_a_prior_for_other_classes_keeps_its_precision():
     prior = gss_keras.LatentPrior.from_preset
     segmenter = gss_keras.GenerativeSegmenter.from_preset(
