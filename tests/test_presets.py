@@ -49,6 +49,7 @@ def test_half_precision_halves_kernels_and_keeps_vectors(tmp_path):
     assert (kinds[1], kinds[4]) == ({"float32"}, {"float16"})
 
 
+@pytest.mark.any_backend
 def test_a_trained_model_loads_without_what_trained_it(tmp_path):
     tokenizer = tiny_tokenizer()
     tokenizer.compile(adamw(1e-3, steps=10, warmup_steps=2))
