@@ -1,13 +1,15 @@
 # One command sets up and runs the main job, one sets up and tests:
 #   make quickstart
 #   make test
+# Another adds the proofs of minutes, those marked `slow`:
+#   make test-slow
 PYTHON ?= python3
 BACKEND ?= tensorflow
 CONSTRAINTS ?= constraints.txt
 WORKERS ?= 2
 SELECT ?=
 
-.PHONY: quickstart test test-backend lint clean
+.PHONY: quickstart test test-slow test-backend lint clean
 
 quickstart: .venv/quickstart
 	KERAS_BACKEND=$(BACKEND) .venv/bin/python recipes/quickstart.py
@@ -16,6 +18,12 @@ test: .venv/dev lint
 	$(MAKE) test-backend BACKEND=torch
 	$(MAKE) test-backend BACKEND=tensorflow SELECT='-m "not any_backend"'
 	$(MAKE) test-backend BACKEND=jax SELECT='-m "not any_backend"'
+
+test-slow: .venv/dev
+	for backend in torch tensorflow jax; do \
+		$(MAKE) test-backend BACKEND=$$backend SELECT='--slow -m slow' \
+			|| exit 1; \
+	done
 
 test-backend: .venv/dev
 	OMP_NUM_THREADS=1 KERAS_BACKEND=$(BACKEND) \
