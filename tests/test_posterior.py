@@ -237,6 +237,7 @@ def test_a_variant_learns_its_own_part_and_survives_saving(variant, tmp_path):
     )
 
 
+@pytest.mark.any_backend
 def test_a_learned_palette_serves_as_a_fixed_one():
     learned = gss_keras.LatentPosterior.from_variant("tf", 5, tiny_tokenizer())
     learned.compile(keras.optimizers.Adam(0.05))
@@ -267,6 +268,7 @@ def test_colors_get_gradients_at_every_scale(mask_scale):
     assert np.all(np.abs(posterior.palette - before).max(axis=1) > 0)
 
 
+@pytest.mark.any_backend
 def test_weight_decay_leaves_learned_colors_alone(tmp_path):
     posterior = tiny_posterior(is_palette_learned=True)
     posterior.compile(training.adamw(0.0, 10, 0, weight_decay=0.5))

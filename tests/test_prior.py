@@ -71,6 +71,7 @@ def test_loss_is_made_of_its_terms(pixel_branch):
         assert pixels > 0
 
 
+@pytest.mark.any_backend
 def test_without_a_pixel_branch_the_tokens_are_still_learned():
     prior, (photos, masks) = tiny_prior(pixel_branch=None), tiny_data()
     prior.compile(keras.optimizers.Adam(1e-2))

@@ -169,6 +169,7 @@ def test_evaluate_counts_what_predict_answers(segmenter):
     assert result["mIoU"] == pytest.approx(float(scores.result()["mIoU"]))
 
 
+@pytest.mark.any_backend
 def test_fit_trains_a_learned_inverse_and_nothing_else():
     posterior = tiny_posterior(inverse=keras.layers.Conv2D(5, 1))
     segmenter = gss_keras.GenerativeSegmenter(tiny_prior(posterior))
