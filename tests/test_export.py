@@ -219,6 +219,7 @@ def test_the_graph_refuses_what_is_no_photo(saved, photos, message):
 
 
 @tensorflow_only
+@pytest.mark.slow
 def test_saved_model_cli_runs_it(segmenter, saved, tmp_path):
     photos = tiny_data()[0]
     np.save(tmp_path / "photos.npy", photos)

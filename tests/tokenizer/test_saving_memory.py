@@ -100,6 +100,7 @@ def test_encoded_in_strips(name):
 @pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="of TensorFlow"
 )
+@pytest.mark.slow
 def test_onnx_runtime_decodes_in_strips(tmp_path):
     pytest.importorskip("tf2onnx")
     runtime = pytest.importorskip("onnxruntime")
