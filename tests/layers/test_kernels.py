@@ -79,10 +79,11 @@ def test_gelu_is_exact():
     np.testing.assert_allclose(found, expected, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("classes", [6, 20])
 @pytest.mark.parametrize("scale", [1.0, 1e4])
-def test_surprise_is_what_a_label_costs(scale):
-    logits = scale * noise(2, 3, 4, 6)
-    labels = np.random.default_rng(1).integers(0, 6, (2, 3, 4))
+def test_surprise_is_what_a_label_costs(scale, classes):
+    logits = scale * noise(2, 3, 4, classes)
+    labels = np.random.default_rng(1).integers(0, classes, (2, 3, 4))
     lowered = logits - logits.max(-1, keepdims=True)
     total = np.log(np.exp(lowered.astype("float64")).sum(-1))
     true = np.take_along_axis(lowered, labels[..., None], -1)[..., 0]
