@@ -152,7 +152,7 @@ def attend(query, key, value, bias):
     """Let queries gather values by how well their keys match.
 
     PyTorch has this in one kernel, which never holds all scores; where
-    gradients are asked for it is no faster.
+    gradients are asked for that takes longer.
 
     Args:
         query: Float tensor of shape `(..., heads, queries, channels)`, with
