@@ -40,6 +40,8 @@ class Settings:
     )
     channels: int = 51
     depth: int = 2
+    side: int = 5
+    """Of the square of tokens that are looked up together."""
     limit: int | None = None
     """Evaluate only so many photos, evenly spread."""
     seed: int = 0
@@ -49,8 +51,9 @@ class Settings:
 def distill(settings, posterior, train):
     """Return a direct decoder that reads tokens as the posterior does."""
     decoder = gss_keras.DirectDecoder.for_posterior(
-        posterior, channels=settings.channels, depth=settings.depth
-    )
+        posterior, channels=settings.channels, depth=settings.depth,
+        side=settings.side,
+    )  # fmt: skip
     distillation = gss_keras.DecoderDistillation(posterior, decoder)
     training.train_on_masks(
         distillation, train, settings.schedule, settings.crop,
