@@ -214,6 +214,7 @@ def surprise(labels, logits):
     Returns:
         Float32 tensor of shape `(...)`, in nats.
     """
+    logits = ops.convert_to_tensor(logits)
     if keras.backend.backend() == "torch":
         import torch.nn.functional as F  # noqa: N812
 

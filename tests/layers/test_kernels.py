@@ -87,7 +87,7 @@ def test_surprise_is_what_a_label_costs(scale, classes):
     lowered = logits - logits.max(-1, keepdims=True)
     total = np.log(np.exp(lowered.astype("float64")).sum(-1))
     true = np.take_along_axis(lowered, labels[..., None], -1)[..., 0]
-    found = surprise(labels, ops.convert_to_tensor(logits))
+    found = surprise(labels, logits)
     np.testing.assert_allclose(
         ops.convert_to_numpy(found), total - true, rtol=1e-5, atol=1e-5
     )
