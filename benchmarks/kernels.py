@@ -73,10 +73,10 @@ def normalize(layer_class):
 
 def perceptron(layer_class, activation):
     """Return two dense layers, as a function."""
-    expand, reduce = layer_class(512), layer_class(256)
+    expand, reduce = layer_class(512, activation), layer_class(256)
     expand.build((None, None, 256))
     reduce.build((None, None, 512))
-    return lambda features: reduce(activation(expand(features)))
+    return lambda features: reduce(expand(features))
 
 
 def lose(measure, classes=11, shape=(4, 192, 256)):

@@ -1,4 +1,4 @@
-"""Dense layer that adds its bias within the product."""
+"""Dense layer that computes in one go what it can."""
 
 import keras
 
@@ -7,7 +7,7 @@ from gss_keras.layers.kernels import project
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class Dense(keras.layers.Dense):
-    """Keras' `Dense`, without a second pass over the map for the bias.
+    """Keras' `Dense`, without passes over the map for bias and GELU.
 
     Arguments, weights and results are always the same; see
     `layers.kernels.project`.
@@ -18,8 +18,7 @@ class Dense(keras.layers.Dense):
 
     def call(self, inputs, training=None):
         del training  # which is for quantized calls
-        result = project(inputs, self.kernel, self.bias)
-        return self.activation(result)
+        return project(inputs, self.kernel, self.bias, self.activation)
 
     def quantize(self, mode=None, type_check=True, config=None):
         # Keras refuses subclasses, which might compute something else.

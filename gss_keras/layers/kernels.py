@@ -119,7 +119,7 @@ def copies_convolved_maps():
     return keras.backend.backend() == "torch"
 
 
-def project(features, kernel, bias=None):
+def project(features, kernel, bias=None, activation=lambda result: result):
     """Multiply the last axis by a matrix and add a bias, in one go.
 
     Keras multiplies maps as they are and adds the bias in a second pass.
@@ -130,6 +130,7 @@ def project(features, kernel, bias=None):
         features: Float tensor of shape `(..., channels)`.
         kernel: Tensor or variable `(channels, units)`.
         bias: Tensor or variable `(units,)` to add, or None.
+        activation: Function from what comes of it to a tensor of its shape.
 
     Returns:
         Tensor of shape `(..., units)`.
@@ -139,12 +140,13 @@ def project(features, kernel, bias=None):
 
         kernel = ops.cast(kernel, features.dtype)
         bias = None if bias is None else ops.cast(bias, features.dtype)
-        return F.linear(features, kernel.T, bias)
+        return activation(F.linear(features, kernel.T, bias))
     kernel = ops.cast(kernel, features.dtype)
     flat = ops.reshape(features, (-1, kernel.shape[0]))
     result = ops.matmul(flat, kernel)
     if bias is not None:
         result = add_bias(result, bias)
+    result = activation(result)
     return ops.reshape(result, (*ops.shape(features)[:-1], kernel.shape[1]))
 
 

@@ -120,12 +120,15 @@ class WindowAttention(keras.layers.Layer):
     def _attend(self, windows, height, width):
         count, positions = ops.shape(windows)[1], self.window**2
         per_head = self.channels // self.heads
-        # TensorFlow turns tensors of more than five axes slowly.
-        x = self.query_key_value(windows)
-        x = ops.reshape(x, (-1, positions, 3, self.heads, per_head))
-        x = ops.transpose(x, (2, 0, 3, 1, 4))
-        x = ops.reshape(x, (3, -1, count, self.heads, positions, per_head))
-        query, key, value = ops.unstack(x, 3, axis=0)
+
+        def by_heads(part):
+            # TensorFlow turns tensors of more than four axes slowly.
+            x = ops.reshape(part, (-1, positions, self.heads, per_head))
+            x = ops.transpose(x, (0, 2, 1, 3))
+            return ops.reshape(x, (-1, count, *ops.shape(x)[1:]))
+
+        parts = ops.split(self.query_key_value(windows), 3, axis=-1)
+        query, key, value = map(by_heads, parts)
         bias = self._bias()
         if self.shift:
             bias = bias + self._apart(height, width)
@@ -206,7 +209,7 @@ class SwinBlock(keras.layers.Layer):
         self.perceptron_norm = layers.LayerNormalization(
             epsilon=1e-5, name="perceptron_norm", dtype=dtype
         )
-        self.expand = Dense(hidden, name="expand", dtype=dtype)
+        self.expand = Dense(hidden, activation=gelu, name="expand", dtype=dtype)
         self.reduce = Dense(channels, name="reduce", dtype=dtype)
         # One random number a sample decides for the whole branch.
         self.drop = layers.Dropout(
@@ -223,8 +226,7 @@ class SwinBlock(keras.layers.Layer):
     def call(self, features, training=None):
         x = self.attention(self.attention_norm(features))
         features = features + self.drop(x, training=training)
-        x = self.expand(self.perceptron_norm(features))
-        x = self.reduce(gelu(x))
+        x = self.reduce(self.expand(self.perceptron_norm(features)))
         return features + self.drop(x, training=training)
 
     def compute_output_shape(self, input_shape):
