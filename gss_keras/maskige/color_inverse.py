@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from gss_keras.layers.kernels import project
 from gss_keras.maskige import palettes
 
 
@@ -122,7 +123,7 @@ class NearestColorInverse(ColorInverse):
 
     def score(self, maskiges, colors):
         kernel = 2 * ops.transpose(colors)
-        return ops.matmul(maskiges, kernel) - ops.sum(colors**2, axis=-1)
+        return project(maskiges, kernel, -ops.sum(colors**2, axis=-1))
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
