@@ -52,7 +52,7 @@ class Learning(keras.Model):
 def step_of(function, shape):
     """Return a function that takes one training step."""
     model = Learning(function, shape)
-    model.compile(keras.optimizers.SGD(1e-3), jit_compile="auto")
+    model.compile(keras.optimizers.SGD(1e-3))
     nothing = np.zeros((1, 1), "float32")
     return lambda: model.train_on_batch(nothing)
 

@@ -11,7 +11,7 @@ from gss_keras.layers.gumbel_softmax import (
     HardGumbelSoftmax,
     temperature_as_config,
 )
-from gss_keras.layers.padding import pad_with
+from gss_keras.layers.padding import crop, pad_with
 from gss_keras.losses import masked_cross_entropy
 from gss_keras.maskige import (
     IGNORE_LABEL,
@@ -228,7 +228,7 @@ class LatentPosterior(PresetMixin, Stage):
         grid = ops.shape(tokens)
         padded = (grid[1] * self.token_stride, grid[2] * self.token_stride)
         logits = self.class_logits(maskige, *padded, training=training)
-        return logits[:, : ops.shape(masks)[1], : ops.shape(masks)[2]]
+        return crop(logits, *ops.shape(masks)[1:3])
 
     def encode(self, masks):
         """Turn masks into tokens.

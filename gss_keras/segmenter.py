@@ -10,6 +10,7 @@ from gss_keras.base_segmenter import BaseSegmenter
 from gss_keras.checks import check_photos
 from gss_keras.direct.decoder import check_decoder
 from gss_keras.layers.backend import argmax, resize_bilinear
+from gss_keras.layers.padding import crop
 from gss_keras.stage import Answer
 
 
@@ -113,7 +114,7 @@ class GenerativeSegmenter(BaseSegmenter):
             logits = self.decoder(tokens)
             if self.posterior.config["alignment"] == "stretch":
                 return resize_bilinear(logits, height, width)
-            return logits[:, :height, :width]
+            return crop(logits, height, width)
         if maskige is None:
             maskige = self.posterior.tokenizer.decode(tokens)
         return self.posterior.class_logits(

@@ -52,9 +52,9 @@ def convolve(
         import torch.nn.functional as F  # noqa: N812
 
         weight = ops.convert_to_tensor(kernel)
-        bias = None if bias is None else ops.cast(bias, features.dtype)
         if weight.shape[:2] == (1, 1) and strides in (1, (1, 1)):
-            return F.linear(features, weight[0, 0].T, bias)
+            return project(features, weight[0, 0], bias)
+        bias = None if bias is None else ops.cast(bias, features.dtype)
         result = F.conv2d(
             features.permute(0, 3, 1, 2), weight.permute(3, 2, 0, 1), bias,
             stride=strides, padding=padding, dilation=dilation,

@@ -3,6 +3,7 @@
 from keras import ops
 
 from gss_keras.layers.backend import argmax, resize_bilinear
+from gss_keras.layers.padding import crop
 from gss_keras.layers.strips import in_strips, rows_of_strip
 from gss_keras.maskige.color_inverse import ColorInverse, NearestColorInverse
 
@@ -70,7 +71,7 @@ class MaskigeReader:
             logits = self._in_strips(self._merged, maskige)
         else:
             logits = self._merged(maskige)
-        return logits[:, :height, :width]
+        return crop(logits, height, width)
 
     def masks(self, maskige, height, width):
         """Return the best class of every pixel; arguments as for `logits`.
