@@ -34,10 +34,10 @@ def answer(preset, photos, seed, path):
     import keras
 
     import gss_keras
-    from gss_keras import data
+    from gss_keras import data, synthetic
 
     segmenter = gss_keras.GenerativeSegmenter.from_preset(preset)
-    scenes = data.streets.Streets(count=photos, seed=seed)
+    scenes = synthetic.streets.Streets(count=photos, seed=seed)
     photos, _ = data.load_all(scenes)
     logits = segmenter.prior.token_logits(keras.ops.convert_to_tensor(photos))
     np.savez(

@@ -21,7 +21,7 @@ sys.path.append(str(pathlib.Path(__file__).parents[1] / "recipes"))
 import compare_discriminative as comparison
 
 from gss_keras import training
-from gss_keras.layers.counting import count_products
+from gss_keras.ops.flops import count_products
 
 METHODS = ("fcn", "segformer", "deeplab_v3_plus", "gss-ff")
 NUM_CLASSES = 11

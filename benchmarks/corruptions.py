@@ -17,7 +17,7 @@ import numpy as np
 import tyro
 
 from gss_keras import data, evaluation
-from gss_keras.base_segmenter import BaseSegmenter
+from gss_keras.models.base_segmenter import BaseSegmenter
 
 KINDS = {
     "noise": "gaussian_noise",

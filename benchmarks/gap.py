@@ -17,7 +17,7 @@ import tyro
 from keras import ops
 
 from gss_keras import GenerativeSegmenter, data, evaluation
-from gss_keras.layers.backend import argmax, resize_bilinear
+from gss_keras.ops.backend import argmax, resize_bilinear
 
 
 @dataclasses.dataclass(frozen=True)

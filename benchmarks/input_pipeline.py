@@ -34,8 +34,9 @@ import time
 import numpy as np
 import tyro
 
-from gss_keras.data import Augmentation, batches, load, miniature, transforms
+from gss_keras.data import Augmentation, batches, load, transforms
 from gss_keras.data.files import read_photo
+from gss_keras.synthetic import miniature
 
 
 @dataclasses.dataclass(frozen=True)

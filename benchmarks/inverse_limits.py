@@ -20,8 +20,8 @@ from keras import ops
 
 import gss_keras
 from gss_keras import data, metrics
-from gss_keras.losses import masked_cross_entropy
 from gss_keras.maskige import NearestColorInverse
+from gss_keras.models.losses import masked_cross_entropy
 
 CROP = (160, 192)
 

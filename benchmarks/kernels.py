@@ -17,9 +17,9 @@ from keras import ops
 from measuring import seconds_in_turn
 
 from gss_keras.layers.dense import Dense
-from gss_keras.layers.kernels import attend, gelu, surprise
 from gss_keras.layers.normalization import BatchNormalization
-from gss_keras.stage import Answer
+from gss_keras.models.stage import Answer
+from gss_keras.ops.kernels import attend, gelu, surprise
 
 
 @dataclasses.dataclass(frozen=True)

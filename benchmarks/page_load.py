@@ -36,7 +36,7 @@ import numpy as np
 import tyro
 from PIL import Image
 
-from gss_keras.data.streets import Streets
+from gss_keras.synthetic.streets import Streets
 
 _START = "from gss_keras.demo import serve; serve({preset!r}, port=0)"
 

@@ -25,7 +25,7 @@ import tyro
 from measuring import in_new_process, peak_gigabytes
 
 from gss_keras import GenerativeSegmenter, data
-from gss_keras.metrics import confusion_matrix, mean_iou
+from gss_keras.models.metrics import confusion_matrix, mean_iou
 
 # How weights are stored, and what is computed in.
 ROWS = {

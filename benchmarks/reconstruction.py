@@ -19,7 +19,7 @@ from scipy import ndimage
 
 import gss_keras
 from gss_keras import palettes
-from gss_keras.metrics import class_iou, confusion_matrix
+from gss_keras.models.metrics import class_iou, confusion_matrix
 
 CLASSES = (
     "sky building pole road pavement tree sign fence car pedestrian bicyclist"

@@ -19,7 +19,7 @@ import tyro
 from measuring import in_new_process, peak_flops, peak_gigabytes
 
 import gss_keras
-from gss_keras.layers.counting import count_products
+from gss_keras.ops.flops import count_products
 
 RESNET = "gss_ff_resnet101_cityscapes"
 DECODERS = "tokenizer's", "direct"

@@ -10,8 +10,8 @@ this. Prints the mIoU; about ten seconds on one core:
 
 import numpy as np
 
-from gss_keras.data.streets import Streets
-from gss_keras.metrics import class_iou, confusion_matrix, mean_iou
+from gss_keras.models.metrics import class_iou, confusion_matrix, mean_iou
+from gss_keras.synthetic.streets import Streets
 
 
 def nearest_neighbor_miou(train, unseen, pixels=400, weight=1.0, seed=0):

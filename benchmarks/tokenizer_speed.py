@@ -22,7 +22,7 @@ from dall_e import Decoder, Encoder
 from keras import ops
 from measuring import in_new_process, peak_gigabytes, seconds_in_turn
 
-from gss_keras.layers.counting import count_products
+from gss_keras.ops.flops import count_products
 from weights_conversion import dalle
 
 WORKS = "encode", "decode"

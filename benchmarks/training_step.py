@@ -28,9 +28,9 @@ from measuring import (
 )
 
 import gss_keras
-from gss_keras.data import streets
-from gss_keras.layers.backend import keep_freed_memory
-from gss_keras.layers.counting import count_products
+from gss_keras.ops.backend import keep_freed_memory
+from gss_keras.ops.flops import count_products
+from gss_keras.synthetic import streets
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,8 +22,8 @@ import tyro
 from keras import ops
 
 import gss_keras
-from gss_keras.data import streets
-from gss_keras.stage import Answer
+from gss_keras.models.stage import Answer
+from gss_keras.synthetic import streets
 
 # Names of what multiplies, on either backend; none of them has other work,
 # but for a softmax between two products of one kernel.

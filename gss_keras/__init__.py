@@ -10,30 +10,37 @@ Reference:
     https://arxiv.org/abs/2303.11316
 """
 
+import sys
+
 from gss_keras import (
     backbones,
     data,
     distribution,
     evaluation,
-    palette_search,
-    presets,
+    synthetic,
     training,
     visualize,
 )
-from gss_keras.direct import (
-    DecoderDistillation,
-    DirectDecoder,
-    DirectEncoder,
-    EncoderDistillation,
-    LookupEncoder,
-)
-from gss_keras.discriminative import DiscriminativeSegmenter
+from gss_keras.direct import DirectDecoder, DirectEncoder, LookupEncoder
+from gss_keras.inference import views
 from gss_keras.maskige import palettes
-from gss_keras.metrics import SegmentationScores
-from gss_keras.posterior import LatentPosterior
-from gss_keras.prior import LatentPrior
-from gss_keras.segmenter import GenerativeSegmenter
+from gss_keras.models import metrics, palette_search
+from gss_keras.models.discriminative import DiscriminativeSegmenter
+from gss_keras.models.distillation import (
+    DecoderDistillation,
+    EncoderDistillation,
+)
+from gss_keras.models.metrics import SegmentationScores
+from gss_keras.models.posterior import LatentPosterior
+from gss_keras.models.prior import LatentPrior
+from gss_keras.models.segmenter import GenerativeSegmenter
+from gss_keras.saving import presets
 from gss_keras.tokenizer.discrete_vae import DiscreteVAE
+
+# Modules of the public API that live in a room of their own: `import
+# gss_keras.presets` finds them under their public name, too.
+for _module in (metrics, palette_search, presets, views):
+    sys.modules[f"gss_keras.{_module.__name__.rsplit('.')[-1]}"] = _module
 
 __version__ = "0.1.0"
 
@@ -53,9 +60,12 @@ __all__ = [
     "data",
     "distribution",
     "evaluation",
+    "metrics",
     "palette_search",
     "palettes",
     "presets",
+    "synthetic",
     "training",
+    "views",
     "visualize",
 ]

@@ -19,8 +19,8 @@ import keras
 
 import gss_keras
 from gss_keras import data, evaluation, training
-from gss_keras.data import miniature
 from gss_keras.maskige import WindowInverse
+from gss_keras.synthetic import miniature
 
 _SPLITS = "train", "val"
 METHODS = ("fcn", "segformer", "deeplab_v3_plus", "gss-ff", "gss-ft-w")

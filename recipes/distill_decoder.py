@@ -19,7 +19,7 @@ import numpy as np
 
 import gss_keras
 from gss_keras import data, evaluation, training
-from gss_keras.data import miniature
+from gss_keras.synthetic import miniature
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,7 +25,7 @@ from keras import ops
 
 import gss_keras
 from gss_keras import data, training
-from gss_keras.data import miniature
+from gss_keras.synthetic import miniature
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,7 @@ import numpy as np
 import tyro
 
 import gss_keras
-from gss_keras import data, training
+from gss_keras import data, synthetic, training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,7 @@ def main(settings):
 
     print("Drawing streets ...")
     train, unseen = (
-        data.streets.draw(
+        synthetic.streets.draw(
             output / "scenes" / split, count, seed=seed, workers=2
         )
         for split, count, seed in [

@@ -22,7 +22,7 @@ import numpy as np
 import tyro
 
 import gss_keras
-from gss_keras import data, palettes, training
+from gss_keras import data, palettes, synthetic, training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +119,7 @@ def read(settings, split):
     folder = (settings.data_dir or settings.output) / split
     if settings.dataset == "streets":
         count = 4 if settings.debug else 60
-        return data.streets.draw(folder, count, seed=len(split))
+        return synthetic.streets.draw(folder, count, seed=len(split))
     return data.Folders(
         folder / "images", folder / "masks", folder / "classes.txt"
     )

@@ -1,8 +1,8 @@
 """Make the compact tokenizer `maskige` from drawn label maps.
 
 Nothing is learned by gradient: the shapes of outlines are counted on maps
-drawn by `gss_keras.data.label_maps`, the most useful ones become tokens, and
-the weights that speak them are written down.
+drawn by `gss_keras.synthetic.label_maps`, the most useful ones become tokens,
+and the weights that speak them are written down.
 
 Expected: 96.9 reconstruction mIoU on CamVid val with `maximal_distance(11)`
 (measured by `benchmarks/reconstruction.py`; the paper has 95.17 on
@@ -18,7 +18,7 @@ import numpy as np
 import tyro
 
 import gss_keras
-from gss_keras.data.label_maps import draw_label_map
+from gss_keras.synthetic.label_maps import draw_label_map
 from gss_keras.tokenizer.construction import build_tokenizer
 from gss_keras.tokenizer.shape_codes import (
     ShapeCodes,
@@ -41,8 +41,8 @@ tokenizer = gss_keras.DiscreteVAE.from_preset("maskige")
 * **Good for**: palettes of up to 162 colors that lie well apart, such as
   `gss_keras.palettes.maximal_distance`. Colors closer than about 60 (of 255)
   may become one.
-* **Made from**: label maps drawn by `gss_keras.data.label_maps`; no photo and
-  no annotated data set. Its shapes were counted, nothing was trained by
+* **Made from**: label maps drawn by `gss_keras.synthetic.label_maps`; no photo
+  and no annotated data set. Its shapes were counted, nothing was trained by
   gradient.
 * **Measured**: 96.9 reconstruction mIoU on CamVid val (11 classes, worst class
   84.4); see `benchmarks/tokenizer.md`.

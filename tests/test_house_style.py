@@ -92,10 +92,10 @@ def test_few_files_ask_for_a_backend_by_name():
     # One counts what the others' traces hold, one keeps gradients in place.
     assert asking == {
         "gss_keras/distribution/backend.py",
-        "gss_keras/layers/backend.py",
-        "gss_keras/layers/counting.py",
-        "gss_keras/layers/gradients.py",
-        "gss_keras/layers/kernels.py",
+        "gss_keras/ops/backend.py",
+        "gss_keras/ops/flops.py",
+        "gss_keras/ops/gradients.py",
+        "gss_keras/ops/kernels.py",
     }
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from tiny import tiny_data, tiny_posterior, tiny_prior
 
 import gss_keras
-from gss_keras import data, training
+from gss_keras import synthetic, training
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
 
@@ -69,7 +69,7 @@ def test_learn_to_read_maskiges_and_the_colors(tmp_path, monkeypatch):
 @pytest.mark.any_backend
 def test_train_on_your_own_folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for record in data.streets.Streets(count=2, seed=0, size=(192, 256)):
+    for record in synthetic.streets.Streets(count=2, seed=0, size=(192, 256)):
         for folder, content in [("images", "photo"), ("masks", "mask")]:
             path = pathlib.Path(folder, f"{record['name']}.png")
             path.parent.mkdir(exist_ok=True)

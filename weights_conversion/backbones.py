@@ -18,8 +18,8 @@ from typing import Literal
 import keras
 import numpy as np
 
-from gss_keras import presets
 from gss_keras.backbones import HRNetV2, ResNetV1c, SwinTransformer
+from gss_keras.saving import presets
 from weights_conversion import porting, writing
 from weights_conversion.backbone_layers import (
     count,

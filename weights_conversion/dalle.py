@@ -229,7 +229,7 @@ def check(tokenizer):
     Returns:
         A `Check`.
     """
-    from gss_keras.data.label_maps import draw_label_map
+    from gss_keras.synthetic.label_maps import draw_label_map
 
     size = -(-_CHECKED_SIZE // tokenizer.stride) * tokenizer.stride
     palette = palettes.maximal_distance(19)

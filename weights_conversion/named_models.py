@@ -13,10 +13,10 @@ import re
 import keras
 
 import gss_keras
-from gss_keras import presets
 from gss_keras.backbones import HRNetV2, ResNetV1c, SwinTransformer
 from gss_keras.data import catalog
 from gss_keras.maskige import WindowInverse, palettes
+from gss_keras.saving import presets
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _ASSETS = _ROOT / "gss_keras" / "assets"
@@ -76,7 +76,7 @@ def _ft_w(*row, inverse_depth, **kwargs):
 
 
 # Scores from the paper and the README of the release, which lists the folders
-# too; parameters counted with mmsegmentation, see benchmarks/official.
+# too; parameters counted with mmsegmentation, see tests/oracle.
 PUBLISHED = [
     _ff(
         "gss_ff_resnet101_cityscapes", "GSS-FF", "ResNet-101", "cityscapes",

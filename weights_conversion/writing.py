@@ -44,6 +44,6 @@ def sha256(path):
 
 def draw_street(size=(96, 128)):
     """Draws a street to try a model on, uint8 `(height, width, 3)`."""
-    from gss_keras.data.streets import Streets
+    from gss_keras.synthetic.streets import Streets
 
     return Streets(count=1, seed=0, size=size)[0]["photo"]

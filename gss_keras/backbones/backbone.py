@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from gss_keras.backbones.forgetful import Forgetful
-from gss_keras.presets import PresetMixin
+from gss_keras.saving.presets import PresetMixin
 
 # The normalisation of ImageNet photos, per channel of RGB, that the published
 # PyTorch weights of Swin, ResNet-V1c and HRNet expect.

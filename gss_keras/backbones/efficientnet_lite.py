@@ -11,7 +11,7 @@ from gss_keras.backbones.forgetful import Forgetful
 from gss_keras.layers.convolution import Conv2D
 from gss_keras.layers.depthwise import DepthwiseConv2D
 from gss_keras.layers.normalization import BatchNormalization
-from gss_keras.presets import PresetMixin
+from gss_keras.saving.presets import PresetMixin
 
 STRIDES = (4, 8, 16, 32)
 # The normalisation of the official TensorFlow release of EfficientNet-Lite.

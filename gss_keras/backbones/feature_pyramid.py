@@ -6,8 +6,8 @@ import keras
 from keras import layers, ops
 
 from gss_keras.backbones.efficientnet_lite import STRIDES
-from gss_keras.layers.padding import crop
-from gss_keras.presets import PresetMixin
+from gss_keras.ops.padding import crop
+from gss_keras.saving.presets import PresetMixin
 
 # Multiples of no stride and of all, to see whether maps round sizes up.
 _UNEVEN_SIZE, _EVEN_SIZE = (163, 97), (192, 128)

@@ -18,7 +18,7 @@ from gss_keras.backbones.convolution import (
     bottleneck_block,
 )
 from gss_keras.backbones.efficientnet_lite import STRIDES
-from gss_keras.layers.backend import resize_bilinear
+from gss_keras.ops.backend import resize_bilinear
 
 STEM_CHANNELS = 64
 

@@ -28,7 +28,7 @@ def load_segmenter(preset):
     Raises:
         ValueError: If there is no such preset or it holds another model.
     """
-    from gss_keras.base_segmenter import BaseSegmenter
+    from gss_keras.models.base_segmenter import BaseSegmenter
 
     return BaseSegmenter.from_preset(preset)
 

@@ -14,7 +14,7 @@ from gss_keras.cli.command import (
     say,
 )
 from gss_keras.data.submission import Submission
-from gss_keras.metrics import harmonic_mean
+from gss_keras.models.metrics import harmonic_mean
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -4,9 +4,9 @@ import dataclasses
 
 import keras
 
-from gss_keras import presets
 from gss_keras.cli.command import OK, Command, say
-from gss_keras.layers.counting import count_products
+from gss_keras.ops.flops import count_products
+from gss_keras.saving import presets
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

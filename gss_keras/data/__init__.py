@@ -1,6 +1,8 @@
 """Read photos and masks, change them alike, feed them to `fit`."""
 
-from gss_keras.data import catalog, miniature, mseg, streets
+import importlib
+
+from gss_keras.data import catalog, mseg
 from gss_keras.data.ade20k import ADE20K
 from gss_keras.data.bad_files import SkipBadFiles, read_report
 from gss_keras.data.camvid import CamVid, CamVid32
@@ -33,3 +35,10 @@ __all__ = [
     "read_report",
     "streets",
 ]
+
+
+def __getattr__(name):
+    """Find the drawn data where they were before `gss_keras.synthetic`."""
+    if name in ("miniature", "streets", "label_maps"):
+        return importlib.import_module(f"gss_keras.synthetic.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -36,7 +36,7 @@ class ADE20K(PairedFiles):
 
     Example:
         >>> import tempfile
-        >>> from gss_keras.data import miniature
+        >>> from gss_keras.synthetic import miniature
         >>> folder = tempfile.mkdtemp() + "/ade20k"
         >>> folder = miniature.write("ade20k", folder, size=(32, 48))
         >>> ADE20K(folder, "val").names

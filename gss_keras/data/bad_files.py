@@ -33,7 +33,8 @@ class SkipBadFiles:
 
     Example:
         >>> import tempfile
-        >>> from gss_keras.data import Folders, streets
+        >>> from gss_keras.data import Folders
+        >>> from gss_keras.synthetic import streets
         >>> folder = Path(tempfile.mkdtemp()) / "streets"
         >>> source = streets.draw(folder, count=3, size=(32, 48))
         >>> _ = (folder / "images" / "00001.png").write_bytes(b"half a fi")

@@ -92,7 +92,7 @@ def load(name, data_dir, split, reader="files"):
 
     Example:
         >>> import tempfile
-        >>> from gss_keras.data import miniature
+        >>> from gss_keras.synthetic import miniature
         >>> folder = tempfile.mkdtemp() + "/camvid"
         >>> folder = miniature.write("camvid", folder, size=(32, 48))
         >>> source = load("camvid", folder, "train")

@@ -61,7 +61,7 @@ class Cityscapes(PairedFiles):
 
     Example:
         >>> import tempfile
-        >>> from gss_keras.data import miniature
+        >>> from gss_keras.synthetic import miniature
         >>> folder = tempfile.mkdtemp() + "/cityscapes"
         >>> folder = miniature.write("cityscapes", folder, size=(32, 64))
         >>> source = Cityscapes(folder, "val")

@@ -8,7 +8,7 @@ import weakref
 import keras
 
 from gss_keras.data.sources import IGNORE_LABEL, stack
-from gss_keras.layers.backend import keep_freed_memory
+from gss_keras.ops.backend import keep_freed_memory
 
 
 class Batches(keras.utils.PyDataset):
@@ -216,7 +216,8 @@ def batches(
 
     Example:
         >>> import tempfile
-        >>> from gss_keras.data import Augmentation, batches, streets
+        >>> from gss_keras.data import Augmentation, batches
+        >>> from gss_keras.synthetic import streets
         >>> source = streets.draw(tempfile.mkdtemp() + "/streets", 3, seed=0)
         >>> train = batches(source, 2, Augmentation(crop=(64, 64)))
         >>> len(train), [photos.shape for photos, masks in train]

@@ -23,7 +23,8 @@ class Resized:
 
     Example:
         >>> import tempfile
-        >>> from gss_keras.data import Resized, streets
+        >>> from gss_keras.data import Resized
+        >>> from gss_keras.synthetic import streets
         >>> source = streets.draw(tempfile.mkdtemp() + "/streets", 1, seed=0)
         >>> height, width = source[0]["mask"].shape
         >>> half = Resized(source, (width // 2, height // 2))

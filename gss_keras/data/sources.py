@@ -117,7 +117,8 @@ class Folders(PairedFiles):
     Example:
         >>> import tempfile
         >>> from pathlib import Path
-        >>> from gss_keras.data import Folders, streets
+        >>> from gss_keras.data import Folders
+        >>> from gss_keras.synthetic import streets
         >>> folder = Path(tempfile.mkdtemp()) / "streets"
         >>> _ = streets.draw(folder, count=2, seed=0)
         >>> source = Folders(

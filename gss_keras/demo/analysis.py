@@ -13,7 +13,7 @@ from gss_keras.export.answers import (
     of_class,
     spread_over_pixels,
 )
-from gss_keras.stage import Answer
+from gss_keras.models.stage import Answer
 
 # How many tokens of a field stand to each side of the one that is shown: as
 # far as the bundled tokenizer's decoder looks.

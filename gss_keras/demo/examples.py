@@ -25,7 +25,7 @@ def scene(index):
     """
     from PIL import Image
 
-    from gss_keras.data.streets import Streets
+    from gss_keras.synthetic.streets import Streets
 
     number = list(SCENES.values())[index]
     photo = Streets(count=number + 1, seed=1, size=_SIZE)[number]["photo"]

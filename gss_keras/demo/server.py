@@ -71,7 +71,7 @@ def serve(
 def _segmenter_of(preset):
     """Load a preset, with the names of its classes as far as known."""
     from gss_keras.data.cards import card, names
-    from gss_keras.segmenter import GenerativeSegmenter
+    from gss_keras.models.segmenter import GenerativeSegmenter
 
     segmenter = GenerativeSegmenter.from_preset(preset)
     data_set = str(preset) if str(preset) in names() else None

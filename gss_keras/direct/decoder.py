@@ -7,8 +7,8 @@ import numpy as np
 
 from gss_keras.direct.neighborhood import Neighborhood
 from gss_keras.direct.network import DirectNetwork, check_network
+from gss_keras.direct.token_classes import count_token_classes
 from gss_keras.layers.dense import Dense
-from gss_keras.token_classes import count_token_classes
 from gss_keras.tokenizer.blocks import unfold_patches
 
 check_decoder = functools.partial(check_network, "decoder")

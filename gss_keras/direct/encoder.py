@@ -5,8 +5,8 @@ from keras import ops
 
 from gss_keras.direct.network import DirectNetwork, check_network
 from gss_keras.layers.dense import Dense
-from gss_keras.layers.squares import fold_squares, whole_squares
 from gss_keras.layers.vocabulary import Vocabulary
+from gss_keras.ops.squares import fold_squares, whole_squares
 
 # A class is told from others by so many numbers; the tokenizer has 3 colors.
 _PIXEL_CHANNELS = 8

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from gss_keras.layers.backend import argmax
-from gss_keras.layers.squares import fold_squares, whole_squares
+from gss_keras.ops.backend import argmax
+from gss_keras.ops.squares import fold_squares, whole_squares
 from gss_keras.tokenizer.discrete_vae import PIXEL_OFFSET, PIXEL_SCALE
 
 # Surroundings in which each class is seen to keep its token.

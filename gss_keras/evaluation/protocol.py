@@ -4,7 +4,7 @@ import functools
 
 from gss_keras import data
 from gss_keras.data import mseg
-from gss_keras.views import Views
+from gss_keras.inference.views import Views
 
 _TEST_SET = "mseg-"
 

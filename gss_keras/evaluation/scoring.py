@@ -7,14 +7,14 @@ import keras
 import numpy as np
 
 from gss_keras.evaluation.boundaries import BoundaryScore
-from gss_keras.metrics import (
+from gss_keras.inference.views import Views
+from gss_keras.models.metrics import (
     class_accuracy,
     class_iou,
     confusion_matrix,
     mean_of_present,
     pixel_accuracy,
 )
-from gss_keras.views import Views
 
 
 def evaluate(

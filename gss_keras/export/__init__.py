@@ -11,7 +11,7 @@ import keras
 from gss_keras.export.answers import OUTPUTS, answer, check_outputs
 from gss_keras.export.elsewhere import convert_to_onnx, write_with_tensorflow
 from gss_keras.export.settings import MAX_PIXELS, Settings
-from gss_keras.whole_folder import whole_folder
+from gss_keras.saving.whole_folder import whole_folder
 
 __all__ = ["MAX_PIXELS", "OUTPUTS", "Settings", "answer", "export_segmenter"]
 

@@ -6,9 +6,9 @@ import json
 import pathlib
 import sys
 
-from gss_keras.base_segmenter import BaseSegmenter
 from gss_keras.export.saved_model import write_saved_model
 from gss_keras.export.settings import Settings
+from gss_keras.models.base_segmenter import BaseSegmenter
 
 
 def main(path):

@@ -5,8 +5,8 @@ import functools
 import numpy as np
 from keras import ops
 
-from gss_keras.layers.backend import argmax, loop_in_turn, resize_bilinear
-from gss_keras.sliding_window import window_starts
+from gss_keras.inference.sliding_window import window_starts
+from gss_keras.ops.backend import argmax, loop_in_turn, resize_bilinear
 
 OUTPUTS = ("masks", "confidence", "tokens", "maskige")
 
@@ -27,7 +27,7 @@ def answer(segmenter, photos, outputs=OUTPUTS, window=None, stride=None):
             whose sizes may be known only at run time.
         outputs: Names of what to answer, of `OUTPUTS`.
         window: Height and width in pixels of the windows to score photos in,
-            None for whole; see `gss_keras.sliding_window.score_windows`.
+            None for whole; see `inference.sliding_window.score_windows`.
         stride: Distance of the windows downwards and sideways.
 
     Returns:

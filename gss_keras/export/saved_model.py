@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from gss_keras.export.answers import answer
-from gss_keras.layers.backend import refuse_unless, write_records
+from gss_keras.ops.backend import refuse_unless, write_records
 
 # Where TensorFlow Serving looks for them in the folder of a version.
 _WARMUP = pathlib.Path("assets.extra", "tf_serving_warmup_requests")

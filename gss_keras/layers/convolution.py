@@ -2,14 +2,14 @@
 
 import keras
 
-from gss_keras.layers.kernels import (
+from gss_keras.layers.normalization import normalize_within
+from gss_keras.ops.kernels import (
     add_bias,
     convolve,
     copies_convolved_maps,
     lay_out_kernel,
 )
-from gss_keras.layers.normalization import normalize_within
-from gss_keras.layers.padding import pad_for_kernel
+from gss_keras.ops.padding import pad_for_kernel
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")

@@ -2,7 +2,7 @@
 
 import keras
 
-from gss_keras.layers.kernels import project
+from gss_keras.ops.kernels import project
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")

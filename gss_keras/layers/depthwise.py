@@ -3,10 +3,10 @@
 import keras
 from keras import ops
 
-from gss_keras.layers.backend import is_jax_on_cpu
-from gss_keras.layers.kernels import add_bias, convolve, copies_convolved_maps
 from gss_keras.layers.normalization import normalize_within
-from gss_keras.layers.padding import pad_for_kernel
+from gss_keras.ops.backend import is_jax_on_cpu
+from gss_keras.ops.kernels import add_bias, convolve, copies_convolved_maps
+from gss_keras.ops.padding import pad_for_kernel
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")

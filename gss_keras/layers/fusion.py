@@ -3,12 +3,12 @@
 import keras
 from keras import ops
 
-from gss_keras.layers.backend import resize_bilinear
-from gss_keras.layers.kernels import convolve
 from gss_keras.layers.normalization import (
     BatchNormalization,
     normalize_within,
 )
+from gss_keras.ops.backend import resize_bilinear
+from gss_keras.ops.kernels import convolve
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from gss_keras.layers.backend import argmax
+from gss_keras.ops.backend import argmax
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")

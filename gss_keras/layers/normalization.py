@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from gss_keras.distribution.backend import part
-from gss_keras.layers.kernels import normalize_batch
+from gss_keras.ops.kernels import normalize_batch
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")

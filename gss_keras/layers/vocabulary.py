@@ -5,15 +5,15 @@ import functools
 import keras
 from keras import ops
 
-from gss_keras.layers.backend import argmax, scan_in_turn
-from gss_keras.layers.chunks import Chunks
-from gss_keras.layers.gradients import (
+from gss_keras.ops.backend import argmax, scan_in_turn
+from gss_keras.ops.chunks import Chunks
+from gss_keras.ops.gradients import (
     add_product,
     with_gradients,
     write_rows,
     zeros_to_write,
 )
-from gss_keras.layers.kernels import project, surprise
+from gss_keras.ops.kernels import project, surprise
 
 # Most logits held at a time: 16 MB.
 _HELD = 2**22

@@ -5,8 +5,8 @@ import numpy as np
 from keras import ops
 
 from gss_keras.layers.dense import Dense
-from gss_keras.layers.kernels import attend, gelu
-from gss_keras.layers.padding import crop
+from gss_keras.ops.kernels import attend, gelu
+from gss_keras.ops.padding import crop
 
 # What keeps two pixels of one window apart when the shift brought them
 # together from opposite borders; the value of the original Swin.

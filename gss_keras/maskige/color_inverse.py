@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from gss_keras.layers.kernels import project
 from gss_keras.maskige import palettes
+from gss_keras.ops.kernels import project
 
 
 class ColorInverse(keras.layers.Layer):

@@ -2,10 +2,10 @@
 
 from keras import ops
 
-from gss_keras.layers.backend import argmax, resize_bilinear
-from gss_keras.layers.padding import crop
-from gss_keras.layers.strips import in_strips, rows_of_strip
 from gss_keras.maskige.color_inverse import ColorInverse, NearestColorInverse
+from gss_keras.ops.backend import argmax, resize_bilinear
+from gss_keras.ops.padding import crop
+from gss_keras.ops.strips import in_strips, rows_of_strip
 
 # From here on, scores of every class for the pixels that make one of the
 # photo are the widest map of all.

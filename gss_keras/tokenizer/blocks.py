@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
-from gss_keras.layers.backend import add_scaled, halve
 from gss_keras.layers.convolution import Conv2D
-from gss_keras.layers.upsampling import convolve_upsampled, upsample
+from gss_keras.ops.backend import add_scaled, halve
+from gss_keras.ops.upsampling import convolve_upsampled, upsample
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")

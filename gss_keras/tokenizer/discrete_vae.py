@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
-from gss_keras.layers.backend import argmax
 from gss_keras.layers.convolution import Conv2D
-from gss_keras.presets import PresetMixin
+from gss_keras.ops.backend import argmax
+from gss_keras.saving.presets import PresetMixin
 from gss_keras.tokenizer.blocks import (
     TokenLookup,
     residual_groups,

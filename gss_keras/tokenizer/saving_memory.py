@@ -10,7 +10,7 @@ import itertools
 
 from keras import ops
 
-from gss_keras.layers.strips import in_strips, rows_of_strip
+from gss_keras.ops.strips import in_strips, rows_of_strip
 from gss_keras.tokenizer.blocks import Halving
 
 

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 from keras import ops
 
-from gss_keras.whole_folder import remove_partial, whole_folder
+from gss_keras.saving.whole_folder import remove_partial, whole_folder
 
 _ARRAYS, _RECORD = "state.npz", "progress.json"
 

@@ -8,12 +8,13 @@ import keras
 import numpy as np
 
 from gss_keras import data, distribution, evaluation, visualize
-from gss_keras.data import miniature
-from gss_keras.layers.precision import precision
+from gss_keras.inference.views import Views
 from gss_keras.maskige import WindowInverse, palettes
-from gss_keras.posterior import LatentPosterior
-from gss_keras.prior import LatentPrior
-from gss_keras.segmenter import GenerativeSegmenter
+from gss_keras.models.posterior import LatentPosterior
+from gss_keras.models.prior import LatentPrior
+from gss_keras.models.segmenter import GenerativeSegmenter
+from gss_keras.saving.precision import precision
+from gss_keras.synthetic import miniature
 from gss_keras.tokenizer import DiscreteVAE
 from gss_keras.training.architectures import build_backbone
 from gss_keras.training.trainer import (
@@ -22,7 +23,6 @@ from gss_keras.training.trainer import (
     train_stage,
     training_batches,
 )
-from gss_keras.views import Views
 
 # Settings that may differ when a training goes on.
 _FREE = ("data_dir", "output", "stages", "machine", "skip_bad_files")

@@ -12,7 +12,7 @@ from backbone_checks import (
 
 from gss_keras.backbones import HRNetV2
 from gss_keras.backbones.hrnet import UpsampleTo
-from gss_keras.layers.backend import resize_bilinear
+from gss_keras.ops.backend import resize_bilinear
 from weights_conversion.backbones import convert_hrnet
 
 SMALL = {

@@ -11,7 +11,7 @@ from tiny import tiny_posterior, tiny_prior
 
 import gss_keras
 from gss_keras import cli
-from gss_keras.data import streets
+from gss_keras.synthetic import streets
 
 pytestmark = pytest.mark.any_backend
 

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gss_keras.data import ADE20K, catalog, miniature
+from gss_keras.data import ADE20K, catalog
 from gss_keras.data.ade20k import ade20k_table
+from gss_keras.synthetic import miniature
 
 pytestmark = pytest.mark.any_backend
 

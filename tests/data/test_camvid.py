@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gss_keras.data import CamVid, CamVid32, miniature
+from gss_keras.data import CamVid, CamVid32
 from gss_keras.data.camvid import CAMVID_32, camvid_split
+from gss_keras.synthetic import miniature
 
 pytestmark = pytest.mark.any_backend
 

@@ -3,7 +3,8 @@ import pytest
 from PIL import Image
 
 from gss_keras import data
-from gss_keras.data import catalog, load, miniature, streets
+from gss_keras.data import catalog, load
+from gss_keras.synthetic import miniature, streets
 
 pytestmark = pytest.mark.any_backend
 

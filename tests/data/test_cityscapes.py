@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gss_keras.data import Cityscapes, batches, catalog, miniature
+from gss_keras.data import Cityscapes, batches, catalog
 from gss_keras.data.cityscapes import LABEL_IDS, cityscapes_table
+from gss_keras.synthetic import miniature
 
 pytestmark = pytest.mark.any_backend
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gss_keras.data import CamVid, Folders, Resized, load_all, streets
+from gss_keras.data import CamVid, Folders, Resized, load_all
+from gss_keras.synthetic import streets
 
 pytestmark = pytest.mark.any_backend
 

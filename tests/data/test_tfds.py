@@ -4,8 +4,9 @@ import shutil
 import numpy as np
 import pytest
 
-from gss_keras.data import Cityscapes, batches, load, miniature
+from gss_keras.data import Cityscapes, batches, load
 from gss_keras.data.tfds import TfdsCityscapes
+from gss_keras.synthetic import miniature
 
 pytestmark = [
     pytest.mark.any_backend,

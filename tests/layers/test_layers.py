@@ -4,11 +4,11 @@ import pytest
 from keras import ops
 from layer_checks import check_layer
 
-from gss_keras.layers import backend
 from gss_keras.layers.depthwise import DepthwiseConv2D
 from gss_keras.layers.fusion import LevelFusion, ProjectionBlock
 from gss_keras.layers.vocabulary import Vocabulary
 from gss_keras.layers.window_attention import SwinBlock, WindowAttention
+from gss_keras.ops import backend
 
 
 def noise(*shape):

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from keras import ops
 
-from gss_keras.layers import strips
 from gss_keras.maskige import (
     LeastSquaresInverse,
     NearestColorInverse,
@@ -13,6 +12,7 @@ from gss_keras.maskige import (
     reading,
 )
 from gss_keras.maskige.reading import MaskigeReader
+from gss_keras.ops import strips
 
 CLASSES = 7
 

@@ -19,9 +19,9 @@ from tiny import tiny_posterior, tiny_prior
 
 import gss_keras
 from gss_keras import data, metrics
-from gss_keras.data import miniature, streets
 from gss_keras.data.submission import Submission
-from gss_keras.views import Views
+from gss_keras.inference.views import Views
+from gss_keras.synthetic import miniature, streets
 
 RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
 

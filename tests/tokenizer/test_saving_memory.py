@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from gss_keras.export import elsewhere
-from gss_keras.layers import strips
+from gss_keras.ops import strips
 from gss_keras.tokenizer.discrete_vae import DiscreteVAE
 
 SIZES = {

@@ -23,7 +23,7 @@ def test_the_readme_has_their_table():
 
 def test_every_published_model_has_a_preset():
     names = sorted([*(row.name for row in PUBLISHED), "dalle"])
-    assert gss_keras.presets.published() == names
+    assert gss_keras.saving.presets.published() == names
 
 
 @pytest.mark.parametrize("row", PUBLISHED, **IDS)

@@ -5,9 +5,9 @@ import numpy as np
 from keras import ops
 
 import gss_keras
-from gss_keras.layers.backend import argmax, resize_bilinear
 from gss_keras.maskige import NearestColorInverse
-from gss_keras.stage import Stage
+from gss_keras.models.stage import Stage
+from gss_keras.ops.backend import argmax, resize_bilinear
 from gss_keras.tokenizer.discrete_vae import PIXEL_OFFSET, PIXEL_SCALE
 from weights_conversion import heads, official, porting
 from weights_conversion.golden.comparison import (

@@ -5,8 +5,8 @@ from keras import ops
 
 import gss_keras
 from gss_keras import training
-from gss_keras.layers.backend import resize_bilinear
-from gss_keras.sliding_window import score_windows, window_starts
+from gss_keras.inference.sliding_window import score_windows, window_starts
+from gss_keras.ops.backend import resize_bilinear
 from weights_conversion import heads, porting
 from weights_conversion.backbone_layers import (
     count,

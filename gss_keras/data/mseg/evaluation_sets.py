@@ -45,7 +45,7 @@ class MSegTestSet(LayoutFiles):
 
     Example:
         >>> import tempfile
-        >>> from gss_keras.data import miniature
+        >>> from gss_keras.synthetic import miniature
         >>> folder = tempfile.mkdtemp() + "/mseg"
         >>> folder = miniature.write("mseg-camvid-11", folder)
         >>> source = MSegTestSet("camvid-11", folder)

@@ -85,7 +85,7 @@ class MSeg:
 
     Example:
         >>> import tempfile
-        >>> from gss_keras.data import miniature
+        >>> from gss_keras.synthetic import miniature
         >>> folder = miniature.write("mseg", tempfile.mkdtemp() + "/mseg")
         >>> source = MSeg(folder, data_sets=["bdd-relabeled"])
         >>> len(source), source.num_classes, source[-1]["name"]

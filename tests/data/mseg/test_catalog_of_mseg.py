@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from gss_keras.data import catalog, load, miniature, mseg
+from gss_keras.data import catalog, load, mseg
 from gss_keras.maskige import palettes
+from gss_keras.synthetic import miniature
 
 pytestmark = pytest.mark.any_backend
 

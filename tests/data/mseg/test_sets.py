@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from gss_keras.data import mseg
-from gss_keras.data.mseg import miniature
 from gss_keras.data.mseg.files import LayoutFiles
 from gss_keras.data.mseg.layouts import Layout, layout_of
+from gss_keras.synthetic import mseg_miniature as miniature
 
 pytestmark = pytest.mark.any_backend
 

@@ -1,0 +1,1 @@
+"""Score photos in overlapping windows and in several views."""

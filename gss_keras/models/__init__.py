@@ -1,0 +1,1 @@
+"""The models: posterior, prior, segmenters, with their losses and metrics."""

@@ -1,0 +1,1 @@
+"""Functions over tensors for every backend; no layer, no model."""

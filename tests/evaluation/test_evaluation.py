@@ -1,0 +1,218 @@
+"""An evaluation counts every photo once and says all of it."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from keras import ops
+from tiny import tiny_posterior, tiny_prior
+
+import gss_keras
+from gss_keras import evaluation, metrics, synthetic
+from gss_keras.data import mseg
+from gss_keras.inference.views import Views
+from gss_keras.synthetic import streets
+
+pytestmark = pytest.mark.any_backend
+
+
+class Records:
+    """A source of records that are there already."""
+
+    def __init__(self, records, classes):
+        self.records, self.classes = records, tuple(classes)
+        self.num_classes = len(self.classes)
+
+    def __len__(self):
+        return len(self.records)
+
+    def __getitem__(self, index):
+        return self.records[index]
+
+
+class Copycat:
+    """A segmenter that reads the classes off the photos' red channel."""
+
+    def __init__(self, num_classes):
+        self.num_classes = num_classes
+
+    def predict_logits(self, photo, window=None, stride=None):
+        del window, stride
+        return np.eye(256, dtype="float32")[photo[..., 0]][
+            ..., : self.num_classes
+        ]
+
+    def predict(self, photo, views=None, **where):
+        del views
+        return self.predict_logits(photo, **where).argmax(-1)
+
+
+def record_of(truth, guess, name="photo"):
+    photo = np.repeat(np.array(guess, "uint8")[..., None], 3, axis=2)
+    return {"photo": photo, "mask": np.array(truth, "int32"), "name": name}
+
+
+@pytest.fixture
+def source():
+    """Two photos of different sizes; the third class never occurs."""
+    return Records(
+        [
+            record_of([[0, 0, 1]], [[0, 1, 1]], "one"),
+            record_of([[0], [255], [0], [0]], [[0], [1], [0], [3]], "two"),
+        ],
+        ["sky", "road", "car", "tree"],
+    )
+
+
+def test_pixels_of_all_photos_are_counted_together(source):
+    scores = evaluation.evaluate(Copycat(4), source)
+    np.testing.assert_allclose(scores["class_iou"], [60, 50, np.nan, 0])
+    np.testing.assert_allclose(
+        scores["class_accuracy"], [60, 100, np.nan, np.nan]
+    )
+    assert scores["mIoU"] == pytest.approx(110 / 3)
+    assert scores["mAcc"] == pytest.approx(80)
+    assert scores["pixel_accuracy"] == pytest.approx(100 * 4 / 6)
+    assert scores["photos"] == 2
+    assert scores["confusion"].sum() == 6
+    assert scores["classes"] == ("sky", "road", "car", "tree")
+
+
+def test_each_prediction_is_handed_out_once(source):
+    seen = {}
+    evaluation.evaluate(
+        Copycat(4),
+        source,
+        on_prediction=lambda record, mask: seen.update({record["name"]: mask}),
+    )
+    assert seen["one"].tolist() == [[0, 1, 1]]
+    assert seen["two"].tolist() == [[0], [1], [0], [3]]
+
+
+def test_a_limit_takes_photos_from_all_of_the_source():
+    records = [record_of([[0]], [[0]], str(i)) for i in range(10)]
+    source, names = Records(records, ["sky", "road"]), []
+    for limit in (3, 10, 99):
+        names.append([])
+        scores = evaluation.evaluate(
+            Copycat(2),
+            source,
+            limit=limit,
+            on_prediction=lambda record, _: names[-1].append(record["name"]),
+        )
+        assert scores["photos"] == len(names[-1])
+    assert names[0] == ["0", "4", "9"]
+    assert names[1] == names[2] == [str(i) for i in range(10)]
+
+
+def test_other_classes_need_a_map(source):
+    with pytest.raises(ValueError, match=r"`source` must have the classes"):
+        evaluation.evaluate(Copycat(9), source)
+    swap = np.array([1, 0, 2, 255, 0, 0, 0, 0, 0])
+    scores = evaluation.evaluate(
+        Copycat(9), source, map_mask=lambda mask: swap[mask]
+    )
+    # One pixel of class 3 became none of the classes, which is wrong.
+    np.testing.assert_array_equal(
+        scores["confusion"][:2], [[1, 3, 0, 0, 1], [1, 0, 0, 0, 0]]
+    )
+
+
+def test_probabilities_are_mapped_before_the_best_is_taken(source):
+    matrix = np.eye(4, dtype="float32")[[1, 1, 2, 3]]
+    scores = evaluation.evaluate(
+        Copycat(4),
+        source,
+        map_probabilities=lambda shares: ops.matmul(shares, matrix),
+    )
+    assert scores["confusion"][:, 0].sum() == 0
+    assert scores["confusion"][0, 1] == 4
+
+
+def test_mseg_maps_universal_classes():
+    universal = [mseg.UNIVERSAL_CLASSES.index(n) for n in ("couch", "bridge")]
+    classes = mseg.class_names("voc2012")
+    truth = [[classes.index("sofa"), classes.index("background")]]
+    source = Records([record_of(truth, [universal])], classes)
+    for of_probabilities in (False, True):
+        scores = evaluation.evaluate(
+            Copycat(194),
+            source,
+            **evaluation.maps_for("mseg-voc2012", 194, of_probabilities),
+        )
+        # Probabilities of one-hot logits are nearly even: background, which
+        # takes in most classes, gets everything.
+        assert scores["pixel_accuracy"] == (50 if of_probabilities else 100)
+
+
+def test_only_universal_classes_are_mapped():
+    assert evaluation.maps_for("mseg-kitti-19", 19) == {}
+    assert evaluation.maps_for("cityscapes", 194) == {}
+
+
+def test_msegs_test_sets_are_opened_together(tmp_path):
+    folder = synthetic.miniature.write("mseg", tmp_path / "mseg", size=(32, 48))
+    sources = evaluation.open_sources("mseg", folder)
+    assert list(sources) == [f"mseg-{name}" for name in mseg.TEST_SETS]
+    assert [s.num_classes for s in sources.values()] == [21, 60, 11, 19, 19, 20]
+    for name in sources:
+        assert evaluation.published_views(name).fit == (2048, 512)
+
+
+def test_what_is_written_has_no_nan_and_says_the_same(source, tmp_path):
+    scores = evaluation.evaluate(Copycat(4), source)
+    evaluation.write(scores, tmp_path / "new")
+    text = (tmp_path / "new" / "scores.json").read_text()
+    assert "NaN" not in text
+    found = json.loads(text)
+    assert found["mIoU"] == pytest.approx(scores["mIoU"])
+    assert found["photos"] == 2
+    assert [c["name"] for c in found["classes"]] == list(source.classes)
+    assert found["classes"][2] == {
+        "name": "car",
+        "IoU": None,
+        "accuracy": None,
+        "share": 0,
+    }
+    with open(tmp_path / "new" / "confusion.csv", newline="") as file:
+        rows = list(csv.reader(file))
+    counts = np.array([row[1:] for row in rows[1:]], int)
+    np.testing.assert_array_equal(counts, scores["confusion"])
+    with open(tmp_path / "new" / "classes.csv", newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[1][0] == "sky" and float(rows[1][1]) == pytest.approx(60)
+    assert rows[3] == ["car", "", "", "0.0"]
+    names = {path.name for path in (tmp_path / "new").iterdir()}
+    assert {"confusion.png", "iou.png"} <= names
+    table = evaluation.table(scores).splitlines()
+    assert table[2].startswith("| sky | 60.00 | 60.00 | ")
+    assert table[4] == "| car | - | - | 0.00 |"
+    assert table[-1].startswith("| **mean** | **36.67** | **80.00**")
+
+
+def test_nothing_labeled_is_no_error(tmp_path):
+    source = Records([record_of([[255]], [[0]])], ["sky", "road"])
+    scores = evaluation.evaluate(Copycat(2), source)
+    assert scores["mIoU"] == scores["mAcc"] == scores["pixel_accuracy"] == 0
+    evaluation.write(scores, tmp_path)
+    assert json.loads((tmp_path / "scores.json").read_text())["mIoU"] == 0
+
+
+def test_a_segmenter_is_scored_as_it_predicts(tmp_path):
+    source = streets.draw(tmp_path / "drawn", 2, seed=1, size=(32, 48))
+    segmenter = gss_keras.GenerativeSegmenter(
+        tiny_prior(tiny_posterior(num_classes=source.num_classes))
+    )
+    views = Views(scales=(0.5, 1.0), flip=True)
+    for arguments in ({}, {"window": (24, 32)}, {"views": views}):
+        scores = evaluation.evaluate(segmenter, source, **arguments)
+        counts = sum(
+            metrics.confusion_matrix(
+                record["mask"],
+                segmenter.predict(record["photo"], **arguments),
+                source.num_classes,
+            )
+            for record in (source[0], source[1])
+        )
+        np.testing.assert_array_equal(scores["confusion"], counts)
