@@ -1,4 +1,4 @@
-"""Follow one photo through the segmenter, step by step, with the times."""
+"""Segment one photo step by step, with intermediate results and times."""
 
 import dataclasses
 import math
@@ -6,37 +6,30 @@ import time
 
 import keras
 import numpy as np
-from keras import ops
 
-from gss_keras.export.answers import (
-    certainty_of_tokens,
-    of_class,
-    spread_over_pixels,
-)
-from gss_keras.models.stage import Answer
+from gss_keras.models.inference import InferenceModel
 
-# How many tokens of a field stand to each side of the one that is shown: as
-# far as the bundled tokenizer's decoder looks.
-_FIELD = 3
+# Context around a token whose decoded patch is shown: as many tokens to each
+# side as the receptive field of the bundled tokenizer's decoder.
+_CONTEXT = 3
 _STEPS = ("prior", "decoder", "inverse")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Analysis:
-    """What became of a photo at each step.
+    """Intermediate and final results of segmenting a photo.
 
     Attributes:
-        tokens: Int32 array `(rows, columns)`, the likeliest tokens.
-        token_probability: Float32 array `(rows, columns)` in [0, 1], how
-            probable the prior holds each of them.
+        tokens: Int32 array `(rows, columns)`, the most probable tokens.
+        token_probability: Float32 array `(rows, columns)` in [0, 1], their
+            softmax probabilities.
         maskige: Uint8 array `(height, width, 3)`, RGB 0-255, as decoded.
         mask: Int32 array `(height, width)` of class ids.
         confidence: Float32 array `(height, width)` in [0, 1], the probability
-            of the class in the mask, as `gss_keras.export` has it: read off
-            the prior's pixel branch or, where it has none, that of the token.
-        seconds: Dict of the seconds that "prior", "decoder" and "inverse"
-            took.
-        has_compiled: Whether the seconds include compiling for a photo of a
+            of the class in the mask, see `BaseSegmenter.infer`.
+        seconds: Dict of the wall-clock times of "prior", "decoder" and
+            "inverse".
+        has_compiled: Whether the times include compilation for a photo of a
             new size.
     """
 
@@ -50,11 +43,11 @@ class Analysis:
 
 
 class Analyzer:
-    """Segments photos as `segmenter.predict` does, showing every step.
+    """Segment photos as `segmenter.predict` does, exposing every step.
 
     Args:
-        segmenter: A `GenerativeSegmenter`. Photos are scored whole, also if
-            it has a window.
+        segmenter: A `GenerativeSegmenter`. Photos are segmented as a whole,
+            even if it has a window.
 
     Example:
         >>> import numpy as np
@@ -68,11 +61,24 @@ class Analyzer:
 
     def __init__(self, segmenter):
         self.posterior = segmenter.posterior
-        self._segmenter = segmenter
-        self._seen = set()
-        self._predict_tokens = _compile(segmenter, self._tokens_of)
-        self._decode = _compile(segmenter, self.posterior.tokenizer.decode)
-        self._read = _compile(segmenter, self._read_classes)
+        self._shapes = set()
+        certainty = segmenter.prior.certainty_output
+        # The three steps of `infer`, each continuing from the one before.
+        self._prior = self._step(
+            segmenter, {"tokens", "token_probabilities", certainty}
+        )
+        self._decoder = self._step(segmenter, {"maskige"})
+        self._inverse = self._step(segmenter, {"masks", "confidence"})
+        self._paint = _compile(segmenter, self.posterior.tokenizer.decode)
+
+    @staticmethod
+    def _step(segmenter, outputs):
+        def step(inputs):
+            known = {k: v for k, v in inputs.items() if k != "photos"}
+            photos, names = inputs["photos"], sorted(outputs)
+            return segmenter.infer(photos, names, "whole", known=known)
+
+        return _compile(segmenter, step)
 
     def analyze(self, photo):
         """Segment a photo.
@@ -86,23 +92,20 @@ class Analyzer:
         height, width = photo.shape[:2]
         photo = pad_photo(photo)
         has_compiled = self._compiles_for(photo.shape)
-        clock = [time.perf_counter()]
-        tokens, probability, certainty = self._predict_tokens(photo[None])
-        clock.append(time.perf_counter())
-        maskige = self._decode(tokens)
-        clock.append(time.perf_counter())
-        mask, confidence = self._read([tokens, maskige, certainty])
-        clock.append(time.perf_counter())
+        found, clock = {"photos": photo[None]}, [time.perf_counter()]
+        for step in (self._prior, self._decoder, self._inverse):
+            found |= step(found)
+            clock.append(time.perf_counter())
 
         stride, scale = self.posterior.token_stride, self.posterior.mask_scale
         rows, columns = -(-height // stride), -(-width // stride)
-        maskige = maskige[0, ::scale, ::scale][:height, :width]
+        maskige = found["maskige"][0, ::scale, ::scale][:height, :width]
         return Analysis(
-            tokens=tokens[0, :rows, :columns],
-            token_probability=probability[0, :rows, :columns],
+            tokens=found["tokens"][0, :rows, :columns],
+            token_probability=found["token_probabilities"][0, :rows, :columns],
             maskige=np.rint(255 * maskige).astype("uint8"),
-            mask=mask[0, :height, :width],
-            confidence=confidence[0, :height, :width],
+            mask=found["masks"][0, :height, :width],
+            confidence=found["confidence"][0, :height, :width],
             seconds=dict(zip(_STEPS, np.diff(clock).tolist(), strict=True)),
             has_compiled=has_compiled,
         )
@@ -114,61 +117,40 @@ class Analyzer:
             token: Int in `[0, codebook_size)`.
 
         Returns:
-            Two uint8 arrays `(stride, stride, 3)`: what the decoder paints
-            for the token where nothing stands beside it, and in the middle of
-            a field of its own kind.
+            Two uint8 arrays `(stride, stride, 3)`: the patch decoded from the
+            token alone, and from the token surrounded by copies of itself.
         """
         stride = self.posterior.tokenizer.stride
-        alone = self._decode(np.full((1, 1, 1), token, "int32"))[0]
-        side = 2 * _FIELD + 1
-        field = self._decode(np.full((1, side, side), token, "int32"))[0]
-        middle = slice(_FIELD * stride, (_FIELD + 1) * stride)
+        alone = self._paint(np.full((1, 1, 1), token, "int32"))[0]
+        side = 2 * _CONTEXT + 1
+        field = self._paint(np.full((1, side, side), token, "int32"))[0]
+        middle = slice(_CONTEXT * stride, (_CONTEXT + 1) * stride)
         return tuple(
             np.rint(255 * patch).astype("uint8")
             for patch in (alone, field[middle, middle])
         )
 
     def _compiles_for(self, shape):
-        """Return whether a photo's shape will make the backend compile."""
-        is_new = shape not in self._seen
-        self._seen.add(shape)
-        # Having met two sizes, TensorFlow knows that they vary.
+        """Return whether a photo's shape will trigger a compilation."""
+        is_new = shape not in self._shapes
+        self._shapes.add(shape)
+        # After two sizes, TensorFlow's traced function has dynamic sizes.
         most = {"jax": math.inf, "tensorflow": 2, "torch": 0}
-        return is_new and len(self._seen) <= most[keras.backend.backend()]
-
-    def _tokens_of(self, photos):
-        """Return tokens, their probabilities and those of each class.
-
-        Where the prior has no pixel branch, the last are those of the tokens.
-        """
-        prior = self._segmenter.prior
-        seen = prior(photos, training=False)
-        tokens, probability = prior.vocabulary.likeliest(seen["features"])
-        certainty = certainty_of_tokens(seen, probability)
-        return tokens, probability, certainty
-
-    def _read_classes(self, seen):
-        """Return the mask and the confidence of every pixel."""
-        tokens, maskige, certainty = seen
-        scale = self.posterior.mask_scale
-        size = [side // scale for side in ops.shape(maskige)[1:3]]
-        mask = self._segmenter.decode_masks(tokens, *size, maskige)
-        certainty = spread_over_pixels(certainty, self.posterior.token_stride)
-        return mask, of_class(certainty, mask)
+        return is_new and len(self._shapes) <= most[keras.backend.backend()]
 
 
 def pad_photo(photo):
-    """Pad a photo on JAX, which compiles anew for every size.
+    """Pad a photo on JAX, which compiles for every size.
 
-    The last row and column are repeated to the next of a few sizes, four to
-    each doubling. TensorFlow learns after two sizes that they vary, PyTorch
-    compiles nothing: there photos stay as they are.
+    Edges are replicated up to the next of a few sizes, four per octave. After
+    two sizes TensorFlow traces with dynamic sizes, and PyTorch compiles
+    nothing: there, photos are returned unchanged.
 
     Args:
         photo: Array of shape `(height, width, 3)`.
 
     Returns:
-        Array of a shape as large or larger.
+        Array of the same or a larger shape.
     """
     if keras.backend.backend() != "jax":
         return photo
@@ -177,7 +159,7 @@ def pad_photo(photo):
 
 
 def padded_side(side):
-    """Round the side of a photo up to one of few lengths.
+    """Round the side of a photo up to one of a few lengths.
 
     Args:
         side: Length in pixels, at least 1.
@@ -194,8 +176,8 @@ def padded_side(side):
 
 
 def _compile(model, function):
-    """Return a function from one batch to NumPy arrays."""
-    answer = Answer(model, function)
-    # XLA would compile anew for every size on TensorFlow too.
-    answer.compile(jit_compile=keras.backend.backend() == "jax")
-    return answer.predict_on_batch
+    """Return a compiled function from one batch to NumPy arrays."""
+    inference = InferenceModel(model, function)
+    # On TensorFlow, too, XLA would compile for every size.
+    inference.compile(jit_compile=keras.backend.backend() == "jax")
+    return inference.predict_on_batch

@@ -6,7 +6,7 @@ from keras import ops
 from gss_keras.direct.network import DirectNetwork, check_network
 from gss_keras.layers.dense import Dense
 from gss_keras.layers.vocabulary import Vocabulary
-from gss_keras.ops.squares import fold_squares, whole_squares
+from gss_keras.ops.patches import pad_to_patches, space_to_depth
 
 # A class is told from others by so many numbers; the tokenizer has 3 colors.
 _PIXEL_CHANNELS = 8
@@ -67,22 +67,24 @@ class DirectEncoder(DirectNetwork):
             layer.build((None, None, None, self.channels))
 
     def call(self, masks):
-        return self.vocabulary(self.describe(masks))
+        return self.vocabulary(self.extract_features(masks))
 
-    def encode(self, masks):
-        """Return the likeliest tokens, without ever holding all logits.
+    def encode(self, masks, scale=1):
+        """Return the most probable tokens, computed in chunks of positions.
 
         Args:
-            masks: As for the call.
+            masks: As for the call, but upscaled `scale` times.
+            scale: Factor by which the masks were upscaled.
 
         Returns:
             Int32 tensor `(batch, ceil(height / stride),
             ceil(width / stride))`.
         """
-        return self.vocabulary.best_tokens(self.describe(masks))
+        features = self.extract_features(masks[:, ::scale, ::scale])
+        return self.vocabulary.best_tokens(features)
 
-    def describe(self, masks):
-        """Describe every square by a vector, just before the vocabulary.
+    def extract_features(self, masks):
+        """Return the feature map that the vocabulary classifies.
 
         Args:
             masks: As for the call.
@@ -91,8 +93,8 @@ class DirectEncoder(DirectNetwork):
             Float tensor `(batch, ceil(height / stride),
             ceil(width / stride), channels)`.
         """
-        ids = whole_squares(masks, self.num_classes, self.stride)
-        pixels = self.lookup(fold_squares(ids, self.stride))
+        ids = pad_to_patches(masks, self.num_classes, self.stride)
+        pixels = self.lookup(space_to_depth(ids, self.stride))
         _, rows, columns, count, channels = ops.shape(pixels)
         shape = -1, rows, columns, count * channels
         return self.mix(self.square(ops.reshape(pixels, shape)))

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from gss_keras.ops.backend import argmax
-from gss_keras.ops.squares import fold_squares, whole_squares
+from gss_keras.ops.patches import pad_to_patches, space_to_depth
 from gss_keras.tokenizer.discrete_vae import PIXEL_OFFSET, PIXEL_SCALE
 
 # Surroundings in which each class is seen to keep its token.
@@ -132,10 +132,11 @@ class LookupEncoder(keras.layers.Layer):
     def call(self, masks):
         return self.encode(masks)
 
-    def encode(self, masks):
-        """Do the same as the call."""
-        ids = whole_squares(masks, self.num_classes, self.stride)
-        squares = fold_squares(ids, self.stride)
+    def encode(self, masks, scale=1):
+        """Return tokens, as the call does, of masks upscaled `scale` times."""
+        masks = masks[:, ::scale, ::scale]
+        ids = pad_to_patches(masks, self.num_classes, self.stride)
+        squares = space_to_depth(ids, self.stride)
         shape = ops.shape(squares)[:3]
         squares = ops.reshape(squares, (-1, self.stride**2))
         is_mixed = ops.any(squares != squares[:, :1], axis=1)

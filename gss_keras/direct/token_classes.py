@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 
 from gss_keras.ops.backend import resize_bilinear
-from gss_keras.ops.squares import fold_squares, whole_squares
+from gss_keras.ops.patches import pad_to_patches, space_to_depth
 
 # So many pixels of evenly spread classes are added to what is counted, and so
 # much probability is left for what never was.
@@ -40,8 +40,8 @@ def count_token_classes(posterior, masks):
     for mask in masks:
         mask = np.asarray(mask)
         tokens = ops.convert_to_numpy(posterior.encode(mask[None]))[0]
-        ids = whole_squares(mask[None], classes, stride)
-        squares = ops.convert_to_numpy(fold_squares(ids, stride))
+        ids = pad_to_patches(mask[None], classes, stride)
+        squares = ops.convert_to_numpy(space_to_depth(ids, stride))
         squares = squares.reshape(-1, stride**2)
         token, pixel = np.broadcast_arrays(
             tokens.reshape(-1, 1), np.arange(stride**2)

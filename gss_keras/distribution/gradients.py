@@ -1,23 +1,24 @@
-"""Average gradients over PyTorch's processes."""
+"""Average gradients over the PyTorch processes of a training."""
 
 import math
 
 from keras import ops
 
 from gss_keras.distribution import backend
+from gss_keras.ops.private import replace_apply
 
-# Gradients are averaged in pieces of so many numbers, 64 MiB in float32:
-# large enough to keep a connection busy, small beside the gradients.
-_PIECE = 2**24
+# Gradients are all-reduced in buckets of this many elements, 64 MiB in
+# float32: large enough to use the bandwidth, small compared to all gradients.
+_BUCKET = 2**24
 
 
 def average_gradients(optimizer):
-    """Let PyTorch's processes update weights with their mean gradient.
+    """Make an optimizer apply the mean gradient of all PyTorch processes.
 
-    The optimizer is changed in place, in what it is given and nothing else:
-    clipping, accumulation, weight decay and averages see the mean gradient,
-    and it is saved and loaded as it always was. Wrap the outermost one, such
-    as a `LossScaleOptimizer`, since all processes have to take part.
+    The optimizer is changed in place and only in what it receives: clipping,
+    accumulation, weight decay and moving averages see the mean gradient, and
+    saving and loading are unaffected. Pass the outermost one, such as a
+    `LossScaleOptimizer`, since all processes have to take part.
 
     Args:
         optimizer: A `keras.optimizers.Optimizer`.
@@ -25,41 +26,36 @@ def average_gradients(optimizer):
     Returns:
         The optimizer.
     """
-    if backend.part()[1] > 1 and "apply" not in vars(optimizer):
-        apply = optimizer.apply
-
-        def apply_mean(grads, trainable_variables=None):
-            return apply(_mean_over_parts(grads), trainable_variables)
-
-        optimizer.apply = apply_mean
+    if backend.part()[1] > 1:
+        replace_apply(optimizer, _mean_over_parts)
     return optimizer
 
 
 def _mean_over_parts(grads):
-    """Average gradients over PyTorch's processes, many in one go."""
+    """All-reduce gradients over the PyTorch processes, in large buckets."""
     _, parts = backend.part()
     means = list(grads)
-    for piece in _pieces(grads):
-        flat = [ops.reshape(grads[i], (-1,)) for i in piece]
+    for bucket in _buckets(grads):
+        flat = [ops.reshape(grads[i], (-1,)) for i in bucket]
         mean = backend.sum_over_parts(ops.concatenate(flat)) / parts
         start = 0
-        for i in piece:
+        for i in bucket:
             end = start + math.prod(grads[i].shape)
             means[i] = ops.reshape(mean[start:end], grads[i].shape)
             start = end
     return means
 
 
-def _pieces(grads):
-    """Group the indices of gradients of one type, up to a size."""
-    pieces, size, dtype = [], 0, None
+def _buckets(grads):
+    """Group the indices of gradients of one dtype, up to a size."""
+    buckets, size, dtype = [], 0, None
     for index, grad in enumerate(grads):
         if grad is None:
             continue
-        numbers = math.prod(grad.shape)
-        if grad.dtype != dtype or size + numbers > _PIECE:
-            pieces.append([])
+        elements = math.prod(grad.shape)
+        if grad.dtype != dtype or size + elements > _BUCKET:
+            buckets.append([])
             size, dtype = 0, grad.dtype
-        pieces[-1].append(index)
-        size += numbers
-    return pieces
+        buckets[-1].append(index)
+        size += elements
+    return buckets

@@ -1,4 +1,4 @@
-"""From a segmenter to a file that others run without this package."""
+"""Export segmenters to files that run without this package."""
 
 import dataclasses
 import importlib.util
@@ -8,13 +8,15 @@ import tempfile
 
 import keras
 
-from gss_keras.export.answers import OUTPUTS, answer, check_outputs
 from gss_keras.export.elsewhere import convert_to_onnx, write_with_tensorflow
 from gss_keras.export.settings import MAX_PIXELS, Settings
 from gss_keras.saving.whole_folder import whole_folder
 
 __all__ = ["MAX_PIXELS", "OUTPUTS", "Settings", "answer", "export_segmenter"]
 
+# Outputs of an exported model, by default the first two; a segmenter has
+# more, see `infer`.
+OUTPUTS = ("masks", "confidence", "tokens", "maskige")
 _FORMATS = ("tf_saved_model", "onnx")
 _SAVED_MODEL = "saved_model.pb"
 
@@ -22,27 +24,26 @@ _SAVED_MODEL = "saved_model.pb"
 def export_segmenter(
     segmenter, path, format="tf_saved_model", version=None, **settings
 ):
-    """Write a segmenter as a SavedModel or an ONNX file.
+    """Export a segmenter as a SavedModel or an ONNX file.
 
     Args:
         segmenter: A `GenerativeSegmenter` or `DiscriminativeSegmenter`, on
-            any backend. Under JAX and PyTorch a process of its own writes it
-            with TensorFlow, which must be installed.
+            any backend. Under JAX and PyTorch, a subprocess writes it with
+            TensorFlow, which must be installed.
         path: Where to write: a new or empty folder, or a new file that ends
             in `.onnx`.
         format: "tf_saved_model" or "onnx".
         version: None to write into `path` itself; "next" or a number from 1
-            for a folder of that name in `path`, as TensorFlow Serving reads
-            them.
+            for a subfolder of that name, the layout of TensorFlow Serving.
         **settings: See `Settings`.
 
     Returns:
         A `pathlib.Path` of what was written.
 
     Raises:
-        ValueError: If an argument is malformed or something is there already.
-        ImportError: If a package that is needed is not installed.
-        RuntimeError: If the model holds what TensorFlow or ONNX cannot.
+        ValueError: If an argument is malformed or the path exists already.
+        ImportError: If a required package is not installed.
+        RuntimeError: If TensorFlow or ONNX cannot express the model.
     """
     if format not in _FORMATS:
         raise ValueError(
@@ -52,12 +53,12 @@ def export_segmenter(
     for name in settings:
         if name not in known:
             raise ValueError(
-                f"`export` takes {known} beside `format` and `version`; photos "
-                f"of one size are asked for by `size`. Received: {name}="
+                f"`export` takes {known} beside `format` and `version`; set "
+                f"`size` for photos of one size. Received: {name}="
                 f"{settings[name]!r}"
             )
     settings = Settings(**settings)
-    check_outputs(segmenter, settings.outputs, settings.window)
+    segmenter.check_outputs(settings.outputs, settings.window)
     target = _target(
         pathlib.Path(path).expanduser().absolute(), format, version
     )
@@ -79,6 +80,22 @@ def export_segmenter(
     return target
 
 
+def answer(segmenter, photos, outputs=OUTPUTS, window=None, stride=None):
+    """Compute the outputs of an exported model: `segmenter.infer`.
+
+    Args:
+        segmenter: A `GenerativeSegmenter` or `DiscriminativeSegmenter`.
+        photos: Tensor of shape `(batch, height, width, 3)`, raw RGB 0-255.
+        outputs: Names of the outputs.
+        window: Height and width in pixels of windows, None for whole photos.
+        stride: Vertical and horizontal distance of the windows.
+
+    Returns:
+        A dict of the outputs, see `BaseSegmenter.infer`.
+    """
+    return segmenter.infer(photos, outputs, window or "whole", stride)
+
+
 def _write(segmenter, folder, settings, is_for_onnx=False):
     if keras.backend.backend() == "tensorflow":
         from gss_keras.export.saved_model import write_saved_model
@@ -94,15 +111,15 @@ def _target(path, format, version):
         return path
     if (path / _SAVED_MODEL).exists() or path.is_file():
         raise ValueError(
-            "There is a model already where this one is to be written. Choose "
-            f"another path or delete it. Received: path={str(path)!r}"
+            "`path` holds a model already. Choose another path or delete it. "
+            f"Received: path={str(path)!r}"
         )
     if version is None:
         if path.exists() and any(path.iterdir()):
             raise ValueError(
-                "`path` must be a new or empty folder, so that nothing of "
-                "yours is overwritten. Choose another one, or give "
-                "`version='next'` where it holds versions of a model. "
+                "`path` must be a new or empty folder, so that no file is "
+                "overwritten. Choose another one, or give `version='next'` if "
+                "it holds versions of a model. "
                 f"Received: path={str(path)!r}"
             )
         return path
@@ -116,7 +133,7 @@ def _target(path, format, version):
         )
     if (path / str(version)).exists():
         raise ValueError(
-            "`version` is there already. Give `version='next'` for the next "
+            "`version` exists already. Give `version='next'` for the next "
             f"free number. Received: version={version}, path={str(path)!r}"
         )
     return path / str(version)
@@ -130,8 +147,8 @@ def _check_onnx_path(path, version):
         )
     if version is not None:
         raise ValueError(
-            "`version` is for TensorFlow Serving, which takes no ONNX. Leave "
-            f"it out. Received: version={version!r}, format='onnx'"
+            "`version` is for TensorFlow Serving, which does not load ONNX. "
+            f"Leave it out. Received: version={version!r}, format='onnx'"
         )
 
 
@@ -139,19 +156,19 @@ def _check_for_onnx(settings):
     if settings.warmup_sizes or settings.max_batch_size:
         raise ValueError(
             "`warmup_sizes` and `max_batch_size` are for TensorFlow Serving, "
-            "which takes no ONNX. Leave them out. Received: "
+            "which does not load ONNX. Leave them out. Received: "
             f"warmup_sizes={settings.warmup_sizes}, "
             f"max_batch_size={settings.max_batch_size}, format='onnx'"
         )
 
 
 def _check_packages(format, settings):
-    wanted = {"tensorflow": "tensorflow"}
+    required = {"tensorflow": "tensorflow"}
     if format == "onnx":
-        wanted |= {"onnx": "onnx", "tf2onnx": "onnx"}
+        required |= {"onnx": "onnx", "tf2onnx": "onnx"}
     if settings.warmup_sizes:
-        wanted |= {"tensorflow_serving": "serving"}
-    for package, extra in wanted.items():
+        required |= {"tensorflow_serving": "serving"}
+    for package, extra in required.items():
         if importlib.util.find_spec(package) is None:
             raise ImportError(
                 f"This export needs the package `{package}`. Install it with "

@@ -1,4 +1,4 @@
-"""Write the SavedModel that a process under another backend asks for."""
+"""Write the SavedModel that a process with another backend requests."""
 
 import contextlib
 import importlib
@@ -8,22 +8,22 @@ import sys
 
 from gss_keras.export.saved_model import write_saved_model
 from gss_keras.export.settings import Settings
-from gss_keras.models.base_segmenter import BaseSegmenter
+from gss_keras.saving.presets import PresetMixin
 
 
 def main(path):
-    """Read a request of `write_with_tensorflow` and do what it says.
+    """Execute a request of `write_with_tensorflow`.
 
     Args:
-        path: Path of its JSON.
+        path: Path of its JSON file.
     """
     request = json.loads(pathlib.Path(path).read_text())
     for module in request["modules"]:
-        # What is missing will be missed where the preset is built.
+        # If a class is missing, building the preset fails with its name.
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
     write_saved_model(
-        BaseSegmenter.from_preset(request["preset"]),
+        PresetMixin.from_preset(request["preset"]),
         request["folder"],
         Settings(**request["settings"]),
         request["is_for_onnx"],

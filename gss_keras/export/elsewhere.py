@@ -1,4 +1,4 @@
-"""Do with TensorFlow, in a process of its own, what other backends cannot."""
+"""Run TensorFlow in a subprocess, for exports from other backends."""
 
 import dataclasses
 import json
@@ -9,17 +9,19 @@ import subprocess
 import sys
 import tempfile
 
-# The newest that both the converter and its runtime have known for long.
+from gss_keras.ops.private import flatten_layers
+
+# Supported by both tf2onnx and ONNX Runtime for years.
 _OPSET = 18
-# How Python's last line of a traceback begins.
+# Start of the last line of a Python traceback.
 _ERROR = re.compile(r"[\w.]+(Error|Exception|Interrupt|Exit)\b")
 
 
 def write_with_tensorflow(segmenter, folder, settings, is_for_onnx=False):
-    """Write a SavedModel of a segmenter that runs on another backend.
+    """Write a SavedModel of a segmenter of another backend.
 
-    The segmenter is saved as a preset, and a process under TensorFlow loads
-    it: weights mean the same on all backends.
+    The segmenter is saved as a preset, which a TensorFlow process loads:
+    weights are the same on all backends.
 
     Args:
         segmenter: A `GenerativeSegmenter` or `DiscriminativeSegmenter`.
@@ -28,7 +30,7 @@ def write_with_tensorflow(segmenter, folder, settings, is_for_onnx=False):
         is_for_onnx: Whether it will be converted to ONNX.
 
     Raises:
-        RuntimeError: If that process fails.
+        RuntimeError: If the subprocess fails.
     """
     with tempfile.TemporaryDirectory() as temporary:
         preset = pathlib.Path(temporary, "preset")
@@ -44,9 +46,9 @@ def write_with_tensorflow(segmenter, folder, settings, is_for_onnx=False):
         path.write_text(json.dumps(request))
         _run(
             ["gss_keras.export", str(path)],
-            "TensorFlow could not write the model. Layers of your own must "
-            "come from a module that can be imported, which a notebook or "
-            "`__main__` cannot.",
+            "TensorFlow could not write the model. Custom layers must be "
+            "defined in an importable module, not in a notebook or in "
+            "`__main__`.",
             PYTHONPATH=os.pathsep.join(filter(None, sys.path)),
         )
 
@@ -59,7 +61,7 @@ def convert_to_onnx(saved_model, path):
         path: Path of the file to write.
 
     Raises:
-        RuntimeError: If the model holds what ONNX cannot express.
+        RuntimeError: If ONNX cannot express the model.
     """
     options = {
         "--saved-model": saved_model,
@@ -70,13 +72,13 @@ def convert_to_onnx(saved_model, path):
     arguments = [str(part) for pair in options.items() for part in pair]
     _run(
         ["gss_keras.export.onnx_converter", *arguments],
-        "The model could not be made ONNX.",
+        "The model could not be converted to ONNX.",
     )
 
 
 def _modules(segmenter):
-    """Name the modules that a preset's classes come from."""
-    layers = segmenter._flatten_layers()
+    """Return the names of the modules that define a model's classes."""
+    layers = flatten_layers(segmenter)
     return sorted({type(layer).__module__ for layer in layers})
 
 
@@ -84,23 +86,23 @@ def _run(arguments, failure, **variables):
     environment = {
         **os.environ,
         "KERAS_BACKEND": "tensorflow",
-        # This process may hold all memory of the GPUs, and writing needs none.
+        # This process may have allocated all GPU memory; exporting needs none.
         "CUDA_VISIBLE_DEVICES": "",
         **variables,
     }
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", *arguments],
         env=environment,
         capture_output=True,
         text=True,
         errors="replace",
     )
-    if done.returncode:
-        raise RuntimeError(f"{failure} It said: {_last_words(done.stderr)}")
+    if process.returncode:
+        raise RuntimeError(f"{failure} Its error: {_error_of(process.stderr)}")
 
 
-def _last_words(text):
-    """Leave of what a process wrote only the error that ended it."""
+def _error_of(text):
+    """Return the last error of a traceback."""
     lines = text.strip().splitlines()
     ends = [i for i, line in enumerate(lines) if _ERROR.match(line)]
     return "\n".join(lines[ends[-1] if ends else -3 :])

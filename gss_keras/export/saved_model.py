@@ -1,4 +1,4 @@
-"""Write a segmenter as a TensorFlow SavedModel, with what serves it."""
+"""Write a SavedModel, with warmup requests and batching parameters."""
 
 import pathlib
 
@@ -6,44 +6,39 @@ import keras
 import numpy as np
 from keras import ops
 
-from gss_keras.export.answers import answer
-from gss_keras.ops.backend import refuse_unless, write_records
+from gss_keras.ops.backend import assert_shape, write_records
 
 # Where TensorFlow Serving looks for them in the folder of a version.
 _WARMUP = pathlib.Path("assets.extra", "tf_serving_warmup_requests")
 _BATCHING = "batching_params.pbtxt"
-# How long a request waits for others to be answered with. A photo takes
-# longer than this even where it is small.
+# How long a request waits for others to form a batch. Segmenting even a small
+# photo takes longer than this.
 _BATCH_TIMEOUT_MICROS = 5000
 # The number of `DT_UINT8` in TensorFlow's `types.proto`.
 _UINT8 = 4
 
 
 def write_saved_model(segmenter, folder, settings, is_for_onnx=False):
-    """Write a SavedModel, under the TensorFlow backend.
+    """Write a SavedModel with the TensorFlow backend.
 
     Its signature takes `photos`, uint8 `(batch, height, width, 3)`, and
-    answers the outputs that were asked for. It needs no Python code and no
-    other part of this package.
+    returns the outputs of the settings. It needs no Python code.
 
     Args:
         segmenter: A `GenerativeSegmenter` or `DiscriminativeSegmenter`.
         folder: Path of an empty folder.
         settings: A `Settings`.
         is_for_onnx: Whether it will be converted to ONNX, which has no
-            assertions; its runtimes check shapes by themselves.
+            assertions; its runtimes check shapes themselves.
     """
     folder = pathlib.Path(folder)
 
     def serve(photos):
         if not is_for_onnx:
-            photos = refuse_unless(_requirements(settings), photos)
-        return answer(
-            segmenter,
-            photos,
-            settings.outputs,
-            settings.window,
-            settings.stride,
+            photos = assert_shape(_requirements(settings), photos)
+        window = settings.window or "whole"
+        return segmenter.infer(
+            photos, settings.outputs, window, settings.stride
         )
 
     photos = keras.InputSpec("uint8", settings.input_shape, name="photos")
@@ -58,10 +53,10 @@ def write_saved_model(segmenter, folder, settings, is_for_onnx=False):
 
 
 def _requirements(settings):
-    """Return what every batch of photos has to fulfill, see `refuse_unless`."""
+    """Return the requirements on a batch of photos, see `assert_shape`."""
 
     def requirements(shape):
-        # The first pair must hold for shapes of any length.
+        # The first requirement is evaluated for shapes of any rank.
         padded = ops.pad(shape, [[0, 4]], constant_values=-1)
         batch, height, width, channels = ops.unstack(padded[:4], 4)
         pixels = batch * height * width

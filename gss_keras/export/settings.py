@@ -1,31 +1,29 @@
-"""What an export is asked for, checked before anything is written."""
+"""Settings of an export, validated before anything is written."""
 
 import dataclasses
 
-# A photo of 2048 x 2048. Unless it is scored in windows, the bundled
-# segmenter takes about 1 kB for each pixel of a request.
+# A photo of 2048 x 2048. Without windows, the bundled segmenter needs about
+# 1 kB of memory per pixel of a request.
 MAX_PIXELS = 2**22
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Says what an exported model takes and answers.
+    """Configure the inputs and outputs of an exported model.
 
     Args:
-        outputs: Names of what it answers, see
-            `gss_keras.export.answers.answer`.
+        outputs: Names of its outputs, see `BaseSegmenter.infer`.
         size: Height and width in pixels that every photo must have; by
             default any.
-        window: Height and width in pixels of the windows that photos are
-            scored in, None for whole.
-        stride: Distance of the windows downwards and sideways.
-        max_pixels: Most pixels of one request, `batch * height * width`, so
-            that nobody fills the server's memory; None for no limit.
-        warmup_sizes: Heights and widths of the photos that TensorFlow Serving
-            tries out before it answers anybody.
-        max_batch_size: Most photos that TensorFlow Serving may answer
-            together, where requests meet; None where it shall not wait for
-            others.
+        window: Height and width in pixels of sliding windows, None for whole
+            photos.
+        stride: Vertical and horizontal distance of the windows.
+        max_pixels: Limit of pixels per request, `batch * height * width`,
+            which bounds the server's memory; None for no limit.
+        warmup_sizes: Heights and widths of the photos of warmup requests for
+            TensorFlow Serving.
+        max_batch_size: Limit of photos per batch if TensorFlow Serving
+            batches concurrent requests; None for no batching.
 
     Raises:
         ValueError: If one of them is malformed or they contradict each other.
@@ -71,8 +69,8 @@ class Settings:
             pixels = photos * size[0] * size[1]
             if self.max_pixels and pixels > self.max_pixels:
                 raise ValueError(
-                    "`max_pixels` must allow for the photos that are to be "
-                    f"answered together, {pixels} pixels. Received: "
+                    "`max_pixels` must be at least the pixels of a batch, "
+                    f"{pixels}. Received: "
                     f"max_pixels={self.max_pixels}, size={tuple(size)}, "
                     f"max_batch_size={self.max_batch_size}"
                 )
@@ -80,21 +78,21 @@ class Settings:
             tuple(size) != tuple(self.size) for size in self.warmup_sizes
         ):
             raise ValueError(
-                "`warmup_sizes` must be `size` where that is given, since no "
-                "other photo is taken. Received: "
+                "`warmup_sizes` must equal `size` if that is given: other "
+                "photos are rejected. Received: "
                 f"warmup_sizes={self.warmup_sizes}, size={self.size}"
             )
         if self.max_batch_size and not self.size:
             raise ValueError(
-                "`max_batch_size` needs a `size`: TensorFlow Serving puts "
-                "requests together without looking at their sizes, and fails "
-                "all of them where these differ. "
+                "`max_batch_size` needs a `size`: TensorFlow Serving batches "
+                "requests regardless of their sizes, and fails all of them if "
+                "these differ. "
                 f"Received: max_batch_size={self.max_batch_size}, size=None"
             )
 
     @property
     def input_shape(self):
-        """Shape of the photos that are taken, None where any size is."""
+        """Shape of the input, None where any size is accepted."""
         return (None, *(self.size or (None, None)), 3)
 
 

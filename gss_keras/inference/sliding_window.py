@@ -1,44 +1,53 @@
-"""Score large photos window by window and average where windows overlap."""
+"""Sliding-window inference: score windows and average where they overlap."""
 
 import numpy as np
+from keras import ops
+
+from gss_keras.ops.backend import add_region, loop_in_turn
 
 
 def window_starts(size, window, stride):
-    """Place windows along one side of a photo.
+    """Return the first pixels of the windows along one side of a photo.
 
-    Windows lie `stride` apart; the last one is moved back so that it ends
-    where the photo does.
+    Windows are `stride` apart; the last one is moved back so that it ends
+    with the photo.
 
     Args:
-        size: Length of the side in pixels.
+        size: Length of the side in pixels; integer or scalar int tensor.
         window: Length of a window in pixels.
         stride: Distance between windows in pixels.
 
     Returns:
-        List of the first pixel of each window. A window longer than the side
-        starts at 0 and reaches to its end.
+        List of ints, or an int32 tensor if `size` is one. A window longer
+        than the side starts at 0 and is cut off at its end.
 
     Example:
         >>> window_starts(75, window=32, stride=20)
         [0, 20, 40, 43]
     """
-    count = max(0, -(-(size - window) // stride)) + 1
-    last = max(0, size - window)
-    return [min(index * stride, last) for index in range(count)]
+    if isinstance(size, int):
+        last = max(0, size - window)
+        count = -(-last // stride) + 1
+        return [min(index * stride, last) for index in range(count)]
+    last = ops.maximum(size - window, 0)
+    count = (last + stride - 1) // stride + 1
+    return ops.minimum(ops.arange(count) * stride, last)
 
 
-def score_windows(score, photos, window, stride):
-    """Average the scores of overlapping windows.
+def score_windows(score, photos, window, stride, channels=None):
+    """Average the scores of overlapping windows, eagerly or in a graph.
 
     Args:
-        score: Function from photos `(batch, h, w, 3)` to an array of class
-            scores `(batch, h, w, num_classes)`.
-        photos: Array of shape `(batch, height, width, 3)`.
+        score: Function from photos `(batch, h, w, 3)` to scores `(batch, h,
+            w, channels)`, arrays or tensors as the photos are.
+        photos: NumPy array `(batch, height, width, 3)`, or a tensor, whose
+            sizes may be known only at run time.
         window: Pair of ints, height and width of a window in pixels.
-        stride: Pair of ints, distance of windows downwards and sideways.
+        stride: Pair of ints, vertical and horizontal distance of windows.
+        channels: Channels of the scores; needed for tensors.
 
     Returns:
-        Float32 array of shape `(batch, height, width, num_classes)`.
+        Float32 array or tensor of shape `(batch, height, width, channels)`.
 
     Raises:
         ValueError: If `window` or `stride` is no pair of positive ints, or a
@@ -49,24 +58,55 @@ def score_windows(score, photos, window, stride):
         512, see `slide_inference` of mmsegmentation.
     """
     window, stride = window_and_stride(window, stride)
-    height, width = photos.shape[1:3]
-    total, count = 0.0, np.zeros((height, width, 1), "float32")
-    for top in window_starts(height, window[0], stride[0]):
-        for left in window_starts(width, window[1], stride[1]):
-            rows = slice(top, top + window[0])
-            columns = slice(left, left + window[1])
-            scores = score(photos[:, rows, columns])
-            if not count.any():
-                shape = (len(photos), height, width, scores.shape[-1])
-                total = np.zeros(shape, "float32")
-            total[:, rows, columns] += scores
-            count[rows, columns] += 1
-    total /= count
-    return total
+    is_array = isinstance(photos, np.ndarray)
+    shape = photos.shape if is_array else ops.shape(photos)
+    batch, height, width = shape[:3]
+    tops = window_starts(height, window[0], stride[0])
+    lefts = window_starts(width, window[1], stride[1])
+    columns = _length(lefts)
+
+    def add_window(index, total):
+        top = _start_at(tops, index // columns)
+        left = _start_at(lefts, index % columns)
+        # A slice ends with the photo.
+        crops = photos[:, top : top + window[0], left : left + window[1]]
+        scores = score(crops)
+        if total is None:
+            shape = batch, height, width, scores.shape[-1]
+            total = np.zeros(shape, "float32")
+        return add_region(total, scores, top, left)
+
+    total = None
+    if not is_array:
+        total = ops.zeros((batch, height, width, channels), "float32")
+    total = loop_in_turn(_length(tops) * columns, add_window, total)
+    counts = (
+        _times_covered(tops, height, window[0])[:, None]
+        * _times_covered(lefts, width, window[1])[None, :]
+    )[..., None]
+    return total / (ops.convert_to_numpy(counts) if is_array else counts)
+
+
+def _length(starts):
+    return len(starts) if isinstance(starts, list) else ops.shape(starts)[0]
+
+
+def _start_at(starts, index):
+    if isinstance(index, int):
+        return int(starts[index])
+    return ops.convert_to_tensor(starts, "int32")[index]
+
+
+def _times_covered(starts, size, window):
+    """Return how many windows cover each position, float32 `(size,)`."""
+    positions = ops.arange(size, dtype="int32")[None, :]
+    starts = ops.convert_to_tensor(starts, "int32")[:, None]
+    is_covered = (positions >= starts) & (positions < starts + window)
+    return ops.sum(ops.cast(is_covered, "float32"), axis=0)
 
 
 def window_and_stride(window, stride=None):
-    """Check a window and its stride, and fill in what is missing.
+    """Validate a window and its stride, and set the default stride.
 
     Args:
         window: Pair of ints, height and width in pixels, or None for none.

@@ -1,4 +1,4 @@
-"""The classifier over the codebook, the widest map of the prior."""
+"""Classifier over the codebook: logits, argmax and cross-entropy, in chunks."""
 
 import functools
 
@@ -13,22 +13,21 @@ from gss_keras.ops.gradients import (
     write_rows,
     zeros_to_write,
 )
-from gss_keras.ops.kernels import project, surprise
+from gss_keras.ops.kernels import cross_entropy, project
 
-# Most logits held at a time: 16 MB.
-_HELD = 2**22
+# Largest number of logits in memory at a time: 16 MB.
+_MAX_LOGITS = 2**22
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class Vocabulary(keras.layers.Layer):
-    """Score every entry of the codebook at every position.
+    """Classify every position over the codebook: a 1x1 convolution.
 
-    A 1x1 convolution from features to token logits that is asked for what
-    is needed, the best token or the cross-entropy, so that callers never
-    handle the logits themselves.
+    Its methods return what is needed of the token logits, the argmax or the
+    cross-entropy, so that a large vocabulary is never in memory as a whole.
 
     Args:
-        codebook_size: Number of tokens to choose from.
+        codebook_size: Number of tokens.
         **kwargs: Passed to `keras.layers.Layer`.
 
     Call arguments:
@@ -38,8 +37,8 @@ class Vocabulary(keras.layers.Layer):
         Float32 token logits of shape `(batch, h, w, codebook_size)`.
 
     Reference:
-        The token classifier starts from N(0, 0.01) and zero bias, as in the
-        official release.
+        The kernel is initialized from N(0, 0.01) and the bias with zeros, as
+        in the official release.
     """
 
     def __init__(self, codebook_size, **kwargs):
@@ -58,7 +57,7 @@ class Vocabulary(keras.layers.Layer):
 
     @property
     def is_wide(self):
-        """Whether the logits would be the largest map by far."""
+        """Whether the logits would be by far the largest activation."""
         return self.codebook_size > 2 * self.kernel.shape[0]
 
     def call(self, features):
@@ -66,11 +65,11 @@ class Vocabulary(keras.layers.Layer):
         return _score(features, *weights)
 
     def best_tokens(self, features):
-        """Return the likeliest token of every position, int32 `(b, h, w)`."""
-        return self._ask(features, argmax)[0]
+        """Return the most probable tokens, int32 `(batch, h, w)`."""
+        return self._reduce(features, argmax)[0]
 
-    def likeliest(self, features):
-        """Find the likeliest token of every position, and how likely it is.
+    def best_tokens_and_probabilities(self, features):
+        """Return the most probable tokens and their softmax probabilities.
 
         Args:
             features: Float tensor of shape `(batch, h, w, channels)`.
@@ -78,29 +77,29 @@ class Vocabulary(keras.layers.Layer):
         Returns:
             Int32 tokens and float32 probabilities, both `(batch, h, w)`.
         """
-        return self._ask(features, argmax, _highest_share)
+        return self._reduce(features, argmax, _highest_probability)
 
-    def _ask(self, features, *questions):
-        """Put questions to the logits of every position, without its axis."""
+    def _reduce(self, features, *functions):
+        """Apply functions that reduce the vocabulary axis of the logits."""
         if not self.is_wide:
             logits = self(features)
-            return tuple(question(logits) for question in questions)
+            return tuple(function(logits) for function in functions)
         chunks, rows = self._chunks(features)
         kernel, bias = _cast(self._weights(), rows.dtype)
 
         def step(index, carry):
             logits = _score(chunks.take(rows, index), kernel, bias)
-            return carry, tuple(question(logits) for question in questions)
+            return carry, tuple(function(logits) for function in functions)
 
-        _, answers = scan_in_turn(chunks.count, step, ())
-        return tuple(map(chunks.join, answers))
+        _, results = scan_in_turn(chunks.count, step, ())
+        return tuple(map(chunks.join, results))
 
     def cross_entropy(self, features, tokens, counted, training=True):
-        """Measure how surprised the prior is by the true tokens.
+        """Compute the weighted sum of the cross-entropies of all positions.
 
-        Where the codebook is more than twice as large as there are channels,
-        the logits are never held all at once: a chunk of positions is scored
-        at a time, and its gradients are worked out before the next one.
+        If the codebook is more than twice as large as the number of channels,
+        the logits are computed in chunks of positions, each with its
+        gradients before the next one, to bound peak memory.
 
         Args:
             features: Float tensor of shape `(batch, h, w, channels)`.
@@ -108,15 +107,16 @@ class Vocabulary(keras.layers.Layer):
                 `[0, codebook_size)`.
             counted: Float32 tensor of shape `(batch, h, w)`, the weight of
                 each position.
-            training: Whether gradients will be asked for.
+            training: Whether gradients are needed.
 
         Returns:
             Float32 scalar, the weighted sum over all positions, in nats, and
-            the likeliest tokens, an int32 tensor of shape `(batch, h, w)`.
+            the most probable tokens, an int32 tensor of shape `(batch, h,
+            w)`.
         """
         if not self.is_wide:
             logits = self(features)
-            total = ops.sum(surprise(tokens, logits) * counted)
+            total = ops.sum(cross_entropy(tokens, logits) * counted)
             return total, argmax(logits)
         chunks, rows = self._chunks(features)
         inputs = (
@@ -126,10 +126,10 @@ class Vocabulary(keras.layers.Layer):
             *self._weights(),
         )
         if training:
-            measure = functools.partial(_surprise_and_gradients, chunks)
+            measure = functools.partial(_sum_losses_and_gradients, chunks)
             total, (best,) = with_gradients(measure, *inputs)
         else:
-            total, best = _surprise(chunks, *inputs)
+            total, best = _sum_losses(chunks, *inputs)
         return total, chunks.join(best)
 
     def _weights(self):
@@ -137,8 +137,8 @@ class Vocabulary(keras.layers.Layer):
         return tuple(ops.convert_to_tensor(weight) for weight in weights)
 
     def _chunks(self, features):
-        """Return `Chunks` with few enough logits to hold, and all rows."""
-        chunks = Chunks(features, max(1, _HELD // self.codebook_size))
+        """Return `Chunks` of positions, and the features as rows."""
+        chunks = Chunks(features, max(1, _MAX_LOGITS // self.codebook_size))
         return chunks, ops.reshape(features, (-1, features.shape[-1]))
 
     def compute_output_shape(self, input_shape):
@@ -153,26 +153,26 @@ def _cast(tensors, dtype):
 
 
 def _score(features, kernel, bias):
-    """Return float32 token logits, computed in the type of the features."""
+    """Return float32 token logits, computed in the dtype of the features."""
     return ops.cast(project(features, kernel, bias), "float32")
 
 
-def _highest_share(logits):
-    """Return the probability of the likeliest entry."""
+def _highest_probability(logits):
+    """Return the largest softmax probability."""
     highest = ops.max(logits, axis=-1, keepdims=True)
     return 1 / ops.sum(ops.exp(logits - highest), axis=-1)
 
 
-def _surprise(chunks, rows, tokens, counted, kernel, bias):
-    """Sum the surprise over all chunks, and take the best tokens."""
+def _sum_losses(chunks, rows, tokens, counted, kernel, bias):
+    """Return the sum of the losses over all chunks, and the best tokens."""
     kernel, bias = _cast((kernel, bias), rows.dtype)
 
     def step(index, carry):
         take = functools.partial(chunks.take, index=index)
         logits = _score(take(rows), kernel, bias)
         best = argmax(logits)
-        losses, _, _ = _compare(logits, take(tokens))
-        losses = chunks.without_seen(losses * take(counted), index)
+        losses, _, _ = _softmax_losses(logits, take(tokens))
+        losses = chunks.mask_repeated(losses * take(counted), index)
         return (carry[0] + ops.sum(losses),), (best,)
 
     (total,), (best,) = scan_in_turn(
@@ -181,8 +181,8 @@ def _surprise(chunks, rows, tokens, counted, kernel, bias):
     return total, best
 
 
-def _surprise_and_gradients(chunks, rows, tokens, counted, kernel, bias):
-    """Do the same, and return the sum's gradients besides."""
+def _sum_losses_and_gradients(chunks, rows, tokens, counted, kernel, bias):
+    """Do the same, and return the gradients of the sum, too."""
     cast_kernel, cast_bias = _cast((kernel, bias), rows.dtype)
     entries = ops.arange(kernel.shape[1], dtype="int32")
 
@@ -192,18 +192,18 @@ def _surprise_and_gradients(chunks, rows, tokens, counted, kernel, bias):
         features, true, weight = take(rows), take(tokens), take(counted)
         logits = _score(features, cast_kernel, cast_bias)
         best = argmax(logits)
-        losses, errors, sums = _compare(logits, true)
-        del logits  # so that PyTorch gives it up
-        total += ops.sum(chunks.without_seen(losses * weight, index))
+        losses, errors, sums = _softmax_losses(logits, true)
+        del logits  # free its memory on PyTorch
+        total += ops.sum(chunks.mask_repeated(losses * weight, index))
         errors *= weight / sums
         errors -= ops.where(entries == true, weight, 0.0)
-        by_bias += ops.sum(chunks.without_seen(errors, index), axis=0)
+        by_bias += ops.sum(chunks.mask_repeated(errors, index), axis=0)
         errors = ops.cast(errors, rows.dtype)
-        # In this order, TensorFlow does not turn the kernel.
+        # In this order, TensorFlow does not transpose the kernel.
         by_features = ops.matmul(cast_kernel, ops.transpose(errors))
         by_features = ops.transpose(by_features)
         by_rows = write_rows(by_rows, chunks.start(index), by_features)
-        features = chunks.without_seen(features, index)
+        features = chunks.mask_repeated(features, index)
         by_kernel = add_product(by_kernel, features, errors)
         return (total, by_rows, by_kernel, by_bias), (best,)
 
@@ -213,16 +213,19 @@ def _surprise_and_gradients(chunks, rows, tokens, counted, kernel, bias):
     return total, (best,), (by_rows, None, None, by_kernel, by_bias)
 
 
-def _compare(logits, tokens):
-    """Compare logits, which may be overwritten, with the true tokens.
+def _softmax_losses(logits, tokens):
+    """Compute the cross-entropy per position, and the softmax.
+
+    The gradients are updated in place, so this is the manual counterpart of
+    `ops.kernels.cross_entropy`. The logits may be overwritten.
 
     Returns:
-        The surprise by the true tokens, in nats, and all probabilities as
-        what they are proportional to and its sum.
+        The losses in nats, and the softmax as unnormalized exponentials and
+        their sums.
     """
     true = ops.take_along_axis(logits, tokens, axis=-1)
     highest = ops.max(logits, axis=-1, keepdims=True)
     logits -= highest
-    shares = ops.exp(logits)
-    sums = ops.sum(shares, axis=-1, keepdims=True)
-    return ops.log(sums) + (highest - true), shares, sums
+    exponentials = ops.exp(logits)
+    sums = ops.sum(exponentials, axis=-1, keepdims=True)
+    return ops.log(sums) + (highest - true), exponentials, sums

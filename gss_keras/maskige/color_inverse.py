@@ -1,30 +1,30 @@
-"""Inverse mappings X^-1 that follow from the colors: nothing to train."""
+"""Inverse mappings X^-1 computed from the palette, without training."""
 
 import keras
 from keras import ops
 
 from gss_keras.maskige import palettes
+from gss_keras.maskige.inverse_mapping import InverseMapping
 from gss_keras.ops.kernels import project
 
 
-class ColorInverse(keras.layers.Layer):
-    """An inverse that follows from the colors alone: nothing to train.
+class ColorInverse(InverseMapping):
+    """Compute class logits per pixel from the palette; nothing to train.
 
-    A subclass computes logits in `score`. It has no weights and always
-    computes in float32, since the margins of close colors are below what half
-    precision resolves.
+    A subclass computes logits in `score`. The layer has no weights and always
+    computes in float32: half precision does not resolve close colors.
 
     Args:
         palette: Name of a palette or array-like `(num_classes, 3)` of
             distinct colors in 0-255.
-        sharpness: Factor of the logits. It changes no answer, but how sure
-            the softmax of the logits is.
+        sharpness: Factor of the logits, an inverse temperature: it changes
+            the confidence of their softmax, never the argmax.
         **kwargs: Passed to `keras.layers.Layer`.
 
     Call arguments:
         maskiges: Float `(batch, height, width, 3)` in `[0, 1]`.
-        colors: Float `(num_classes, 3)` in `[0, 1]`, which take the place of
-            the palette: those of a mapping that is being learned.
+        colors: Float `(num_classes, 3)` in `[0, 1]`, used instead of the
+            palette: those of a mapping that is being learned.
 
     Returns:
         Float32 logits `(batch, height, width, num_classes)`.
@@ -33,6 +33,9 @@ class ColorInverse(keras.layers.Layer):
         ValueError: If the palette is no set of distinct colors, `sharpness`
             is not above 0 or the maskiges do not have three channels.
     """
+
+    takes_colors = True
+    is_pointwise = True
 
     def __init__(self, palette, sharpness=1.0, **kwargs):
         if not sharpness > 0:
@@ -51,7 +54,7 @@ class ColorInverse(keras.layers.Layer):
         return len(self.palette)
 
     def score(self, maskiges, colors):
-        """Returns logits `(..., num_classes)`, before the sharpness."""
+        """Return logits `(..., num_classes)`, before the sharpness."""
         raise NotImplementedError
 
     def build(self, input_shape):
@@ -78,12 +81,12 @@ class ColorInverse(keras.layers.Layer):
 
 
 def sharpness_for(palette, margin):
-    """Returns the sharpness at which nearest colors have a margin.
+    """Return the sharpness that gives the closest two colors a margin.
 
     Args:
         palette: As for `NearestColorInverse`.
-        margin: Float, nats by which a class's logit exceeds that of its
-            nearest other in its own color, for the closest two colors.
+        margin: Float, nats by which the logit of a class exceeds that of
+            the nearest other class at its own color.
 
     Returns:
         A Python float.
@@ -92,21 +95,20 @@ def sharpness_for(palette, margin):
         >>> round(sharpness_for([[0, 0, 0], [255, 0, 0]], margin=6.0), 3)
         6.0
     """
-    # A single color has no other; the cube's diagonal will do.
+    # With a single color, fall back to the diagonal of the RGB cube.
     apart = palettes.smallest_distance(palettes.as_palette(palette))
     return margin / (min(apart, 442.0) / 255) ** 2
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class NearestColorInverse(ColorInverse):
-    """Scores each class by how near its color is: the inverse of FF.
+    """Classify each pixel by its nearest color: the inverse of FF.
 
     The logit of class k for the color y of a pixel is
     `2 y.beta_k - |beta_k|^2`, with colors in [0, 1]: the negative squared
-    distance up to a term that all classes share. So the best class is the
-    nearest color, at the cost of one 1x1 convolution with bias. There is no
-    class for the ignore color, hence it is never answered. Arguments as for
-    `ColorInverse`.
+    distance up to a term common to all classes. The argmax is the nearest
+    color, computed by one 1x1 convolution with bias. The ignore color is no
+    class and is never predicted. Arguments as for `ColorInverse`.
 
     Reference:
         The release calls this the linear inverse; it too takes the nearest
@@ -121,6 +123,8 @@ class NearestColorInverse(ColorInverse):
         0
     """
 
+    has_votes = True
+
     def score(self, maskiges, colors):
         kernel = 2 * ops.transpose(colors)
         return project(maskiges, kernel, -ops.sum(colors**2, axis=-1))
@@ -128,13 +132,13 @@ class NearestColorInverse(ColorInverse):
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class LeastSquaresInverse(ColorInverse):
-    """Solves for the mask whose painting comes closest: the paper's inverse.
+    """Invert the mapping by linear least squares: the paper's formula.
 
-    A maskige is a one-hot mask times the colors beta (K x 3). Of all linear
-    maps back, `(beta^T beta)^-1 beta^T` loses least in the sense of squares;
-    its K outputs are the logits. For more than four classes it confuses
-    colors that are exact: a color between others scores below them. Prefer
-    the nearest color. Arguments as for `ColorInverse`.
+    A maskige is a one-hot mask times the colors beta (K x 3). Its
+    least-squares inverse is the pseudoinverse `(beta^T beta)^-1 beta^T`, whose
+    K outputs are the logits. With more than four classes it misclassifies
+    even exact colors: a color between others scores below them. Prefer the
+    nearest color. Arguments as for `ColorInverse`.
 
     Reference:
         Section 3.2 of the paper, whose printed formula inverts the K x K
@@ -149,15 +153,17 @@ class LeastSquaresInverse(ColorInverse):
     """
 
     def score(self, maskiges, colors):
-        across = ops.transpose(colors)
+        transposed = ops.transpose(colors)
         if self.num_classes < 3:
-            # That matrix is singular; of all exact solutions the smallest.
-            kernel = ops.matmul(across, _inverted(ops.matmul(colors, across)))
+            # beta^T beta is singular: take the minimum-norm solution.
+            inverse = _inverted(ops.matmul(colors, transposed))
+            kernel = ops.matmul(transposed, inverse)
         else:
-            kernel = ops.matmul(_inverted(ops.matmul(across, colors)), across)
+            inverse = _inverted(ops.matmul(transposed, colors))
+            kernel = ops.matmul(inverse, transposed)
         return ops.matmul(maskiges, kernel)
 
 
 def _inverted(matrix):
-    """Returns the inverse, large but finite where there is none."""
+    """Return the regularized inverse, finite for singular matrices."""
     return ops.inv(matrix + 1e-6 * ops.eye(matrix.shape[0]))

@@ -1,4 +1,4 @@
-"""The inverse mapping X^-1: a maskige is read back as class logits."""
+"""Names of the built-in inverse mappings X^-1."""
 
 import difflib
 
@@ -12,25 +12,26 @@ from gss_keras.maskige.color_inverse import (
 )
 from gss_keras.maskige.learned_inverse import ConvInverse, WindowInverse
 
-# Nats by which a color to be learned stands out at the start. With much less
-# the cross-entropy gains more from moving all colors to the ends of the cube
-# than from reading any pixel better.
+# Margin in nats of learned colors at initialization. With a much smaller one,
+# moving all colors to the corners of the RGB cube lowers the cross-entropy
+# more than classifying any pixel better.
 _MARGIN = 15.0
 
 
 def _of_colors(inverse):
-    def make(palette, is_palette_learned):
-        if not is_palette_learned:
-            return inverse(palette)
-        return inverse(palette, sharpness=sharpness_for(palette, _MARGIN))
+    def make(palette, is_palette_learned, **sizes):
+        if is_palette_learned:
+            sizes["sharpness"] = sharpness_for(palette, _MARGIN)
+        return inverse(palette, **sizes)
 
     return make
 
 
 def _learned(inverse):
-    def make(palette, is_palette_learned):
-        del is_palette_learned  # it takes the colors as they come
-        return inverse(len(palettes.as_palette(palette)), palette=palette)
+    def make(palette, is_palette_learned, **sizes):
+        del is_palette_learned  # learned logits need no sharpness
+        num_classes = len(palettes.as_palette(palette))
+        return inverse(num_classes, palette=palette, **sizes)
 
     return make
 
@@ -43,17 +44,20 @@ _INVERSES = {
 }
 
 
-def inverse_from(identifier, palette, is_palette_learned=False):
-    """Finds the inverse mapping that a user asked for.
+def inverse_from(identifier, palette, is_palette_learned=False, **sizes):
+    """Return an inverse mapping by name, or the given layer.
 
     Args:
         identifier: `"nearest_color"` (FF), `"least_squares"`, `"conv"` (FT,
-            TT), `"window"` (FT-W), or a layer that maps maskiges
-            `(batch, height, width, 3)` in `[0, 1]` to class logits.
+            TT), `"window"` (FT-W), or a layer, such as an `InverseMapping`,
+            from maskiges `(batch, height, width, 3)` in `[0, 1]` to class
+            logits.
         palette: Name of a palette or array-like `(num_classes, 3)` of
             distinct colors in 0-255.
-        is_palette_learned: Whether the colors will be trained through the
-            inverse: its logits are sharper then.
+        is_palette_learned: Whether the colors are trained through the
+            inverse, whose logits then are sharper.
+        **sizes: Further constructor arguments of a named inverse, such as
+            `depth`.
 
     Returns:
         A Keras layer: the given one, or a new one for the palette.
@@ -68,7 +72,7 @@ def inverse_from(identifier, palette, is_palette_learned=False):
     """
     count = len(palettes.as_palette(palette))
     if isinstance(identifier, keras.layers.Layer):
-        num_classes = getattr(identifier, "num_classes", count)
+        num_classes = getattr(identifier, "num_classes", None) or count
         if num_classes != count:
             raise ValueError(
                 f"`inverse` must be for the {count} classes of the "
@@ -83,4 +87,4 @@ def inverse_from(identifier, palette, is_palette_learned=False):
             f"`inverse` must be a Keras layer or one of {sorted(_INVERSES)}; "
             f"did you mean {near[0]!r}? Received: inverse={identifier!r}"
         )
-    return _INVERSES[identifier](palette, is_palette_learned)
+    return _INVERSES[identifier](palette, is_palette_learned, **sizes)

@@ -1,4 +1,4 @@
-"""Inverse mappings X^-1 that are trained: FT, TT and FT-W."""
+"""Trained inverse mappings X^-1: FT, TT and FT-W."""
 
 import keras
 from keras import ops
@@ -9,33 +9,35 @@ from gss_keras.layers.fusion import ProjectionBlock
 from gss_keras.layers.window_attention import swin_blocks
 from gss_keras.maskige import palettes
 from gss_keras.maskige.color_inverse import NearestColorInverse, sharpness_for
+from gss_keras.maskige.inverse_mapping import InverseMapping
 
-# How sure the start is of the nearest color; all classes share the rest, so
-# that no mistake costs more than a few nats.
+# Probability of the nearest color at initialization; the rest is spread
+# evenly over all classes, so that no mistake costs more than a few nats.
 _CONFIDENCE = 0.97
-# Margin, in nats, of a class in its own color over the nearest one, before.
+# Margin, in nats, of a class at its own color over the nearest other class,
+# before that smoothing.
 _MARGIN = 6.0
 
 
-class LearnedInverse(keras.layers.Layer):
-    """A trained inverse, which may start from the nearest color.
+class LearnedInverse(InverseMapping):
+    """Classify features of a maskige; the base class of trained inverses.
 
-    A subclass turns maskiges into features in `describe`, whose classifier is
+    A subclass computes the features in `extract_features`; the classifier is
     here. With a palette, the log-probabilities of the nearest color are added
-    to the learned logits, which are zero at first: training starts from what
-    FF answers instead of from noise, and learns what to correct.
+    to the learned logits, which are zero at initialization: training starts
+    from the predictions of FF and learns corrections to them.
 
     Args:
         num_classes: Number of classes.
-        sizes: Dictionary of the subclass's own arguments.
-        palette: None, or the colors to start from, as for
-            `NearestColorInverse`.
+        sizes: Dict of the subclass's own constructor arguments.
+        palette: None, or the colors of the initial nearest-color
+            classifier, as for `NearestColorInverse`.
         **kwargs: Passed to `keras.layers.Layer`.
 
     Call arguments:
         maskiges: Float `(batch, height, width, 3)` in `[0, 1]`.
-        colors: Float `(num_classes, 3)` in `[0, 1]`, which take the place of
-            the palette: those of a mapping that is being learned.
+        colors: Float `(num_classes, 3)` in `[0, 1]`, used instead of the
+            palette: those of a mapping that is being learned.
         training: Whether batch statistics are used and updated.
 
     Returns:
@@ -45,6 +47,8 @@ class LearnedInverse(keras.layers.Layer):
         ValueError: If the palette is malformed or has not `num_classes`
             colors.
     """
+
+    takes_colors = True
 
     def __init__(self, num_classes, sizes, palette=None, **kwargs):
         super().__init__(**kwargs)
@@ -62,16 +66,16 @@ class LearnedInverse(keras.layers.Layer):
             dtype="float32",
         )
 
-    def describe(self, maskiges, training):
-        """Return features of every pixel, to be classified."""
+    def extract_features(self, maskiges, training):
+        """Return the feature map that is classified, at full resolution."""
         raise NotImplementedError
 
     def call(self, maskiges, colors=None, training=None):
-        logits = self.classifier(self.describe(maskiges, training))
+        logits = self.classifier(self.extract_features(maskiges, training))
         if self.start:
             nearest = ops.softmax(self.start(maskiges, colors=colors))
-            spread = (1 - _CONFIDENCE) / self.num_classes
-            logits = logits + ops.log(_CONFIDENCE * nearest + spread)
+            uniform = (1 - _CONFIDENCE) / self.num_classes
+            logits = logits + ops.log(_CONFIDENCE * nearest + uniform)
         return logits
 
     def compute_output_shape(self, input_shape):
@@ -99,17 +103,17 @@ def _nearest_color(palette, num_classes):
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class ConvInverse(LearnedInverse):
-    """Reads the classes off with three convolutions: the inverse of FT.
+    """Classify maskige pixels with three convolutions: the inverse of FT.
 
-    A learned inverse of few parameters: each pixel sees the colors around it,
-    which tells a thin thing from a blurred edge.
+    A small trained inverse. Each pixel sees the colors around it, which
+    distinguishes a thin object from a blurred edge.
 
     Args:
         num_classes: Number of classes.
         channels: Channels of the two hidden layers.
         kernel_size: Side in pixels of their kernels.
-        **kwargs: `palette` and others, see `LearnedInverse`, which has the
-            call arguments too.
+        **kwargs: `palette` and others, see `LearnedInverse`, which documents
+            the call arguments, too.
 
     Reference:
         Chen et al., "Generative Semantic Segmentation", CVPR 2023, GSS-FT:
@@ -140,7 +144,7 @@ class ConvInverse(LearnedInverse):
             shape = (*shape[:-1], self.sizes["channels"])
         self.classifier.build(shape)
 
-    def describe(self, maskiges, training):
+    def extract_features(self, maskiges, training):
         del training
         features = maskiges
         for layer in self.hidden:
@@ -150,22 +154,21 @@ class ConvInverse(LearnedInverse):
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class WindowInverse(LearnedInverse):
-    """Reads the classes off with shifted-window attention: FT-W's inverse.
+    """Classify maskige pixels with Swin blocks: the inverse of FT-W.
 
-    A learned inverse that sees a pixel's surroundings, so that it can undo
-    what the tokenizer and the prior blur. Colors are projected to features,
-    mixed by blocks of window attention and classified, at the full
+    A trained inverse with a large receptive field, which corrects blur and
+    mistakes of the tokenizer and the prior. A 1x1 convolution projects colors
+    to features, Swin blocks follow, and a classifier, all at the full
     resolution of the maskige.
 
     Args:
         num_classes: Number of classes.
         channels: Channels of the features; a multiple of `heads`.
-        depth: Number of attention blocks; every second one shifts its
-            windows.
+        depth: Number of Swin blocks; every second one has shifted windows.
         heads: Attention heads.
         window: Side of an attention window in pixels of the maskige.
-        **kwargs: `palette` and others, see `LearnedInverse`, which has the
-            call arguments too.
+        **kwargs: `palette` and others, see `LearnedInverse`, which documents
+            the call arguments, too.
 
     Reference:
         Chen et al., "Generative Semantic Segmentation", CVPR 2023, GSS-FT-W.
@@ -198,7 +201,7 @@ class WindowInverse(LearnedInverse):
         for layer in [*self.blocks, self.norm, self.classifier]:
             layer.build(shape)
 
-    def describe(self, maskiges, training):
+    def extract_features(self, maskiges, training):
         features = self.projection(maskiges, training=training)
         for block in self.blocks:
             features = block(features, training=training)

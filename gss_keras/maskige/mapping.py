@@ -1,37 +1,36 @@
-"""The mapping X: a mask is painted as an image, the maskige."""
+"""The mapping X: paint a mask as an image, the maskige."""
 
 import keras
 import numpy as np
 from keras import ops
 
+from gss_keras.constants import IGNORE_LABEL
 from gss_keras.maskige import palettes
-
-IGNORE_LABEL = 255
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class MaskigeMapping(keras.layers.Layer):
-    """Paints every pixel of a mask in the color of its class.
+    """Paint every pixel of a mask in the color of its class.
 
-    This is the linear map from one-hot masks to colors, done as a table
-    lookup where the masks are ids, and differentiable where they are soft.
-    It always computes in float32, and has no weights unless the colors are
-    to be learned.
+    This is the linear map from one-hot masks to colors: an embedding lookup
+    for class ids, a matrix product for class probabilities, both
+    differentiable in the colors. It always computes in float32 and has no
+    weights unless the colors are learned.
 
     Args:
         palette: Name of a palette or array-like `(num_classes, 3)` of
             distinct colors in 0-255; at most 255 classes, since id 255 means
             ignore.
         ignore_color: Three numbers in 0-255, the color of ignored pixels.
-        is_learned: Whether the colors are weights to train, which starts
-            from the palette; they never leave the RGB cube.
+        is_learned: Whether the colors are trainable weights, initialized
+            with the palette and constrained to the RGB cube.
         **kwargs: Passed to `keras.layers.Layer`.
 
     Call arguments:
         masks: Either int ids `(batch, height, width)`, where 255 and any
             other id outside the palette is painted in the ignore color; or
             float class probabilities `(batch, height, width, num_classes)`
-            in `[0, 1]`, where what a pixel lacks to 1 goes to the ignore
+            in `[0, 1]`, where the remainder to 1 is weighted with the ignore
             color.
 
     Returns:
@@ -90,19 +89,19 @@ class MaskigeMapping(keras.layers.Layer):
 
     @property
     def palette(self):
-        """The colors as they are now: float32 `(num_classes, 3)`, 0-255."""
+        """The current colors: float32 `(num_classes, 3)`, 0-255."""
         if self._learned_colors is None:
             return self.given_palette
         return 255 * ops.convert_to_numpy(self._learned_colors)
 
     @palette.setter
     def palette(self, palette):
-        """Gives a learned mapping other colors, as `palettes.as_palette`."""
+        """Set the colors of a learned mapping, as `palettes.as_palette`."""
         self._learned_colors.assign(palettes.as_palette(palette) / 255)
 
     def call(self, masks):
         self._check(masks)
-        # The last row is looked up for every id outside the palette.
+        # The last row is the color of every id outside the palette.
         ignored = ops.convert_to_tensor(self.ignore_color[None] / 255)
         rows = ops.concatenate([self.colors, ignored], axis=0)
         if _is_integer(masks):
@@ -133,12 +132,12 @@ class MaskigeMapping(keras.layers.Layer):
     def _check(self, masks):
         shape = tuple(masks.shape)
         dtype = keras.backend.standardize_dtype(masks.dtype)
-        is_fine = (
+        is_valid = (
             len(shape) == 3
             if _is_integer(masks)
             else len(shape) == 4 and shape[-1] == self.num_classes
         )
-        if not is_fine:
+        if not is_valid:
             raise ValueError(
                 "`masks` must be int ids `(batch, height, width)` or float "
                 "probabilities `(batch, height, width, num_classes)` with "
@@ -149,54 +148,10 @@ class MaskigeMapping(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class InRGBCube(keras.constraints.Constraint):
-    """Moves colors that left the RGB cube, [0, 1] each, to its surface."""
+    """Clip colors to the RGB cube, [0, 1] per channel."""
 
     def __call__(self, colors):
         return ops.clip(colors, 0.0, 1.0)
-
-
-def check_masks(masks, num_classes):
-    """Refuses masks whose ids the palette has no color for.
-
-    Inside a compiled model such ids pass for ignored pixels, so mistakes
-    have to be caught before.
-
-    Args:
-        masks: Int array-like `(height, width)` or `(batch, height, width)`,
-            not empty; ids in `[0, num_classes)` or 255 for ignore.
-        num_classes: Integer, the number of classes.
-
-    Returns:
-        The masks, an int32 NumPy array of the same shape.
-
-    Raises:
-        ValueError: If the dtype is not an integer, the rank is another, the
-            array is empty or an id lies outside.
-
-    Example:
-        >>> check_masks([[0, 1], [1, 255]], num_classes=2).dtype
-        dtype('int32')
-    """
-    masks = np.asarray(masks)
-    if masks.ndim not in (2, 3) or not masks.size:
-        raise ValueError(
-            "`masks` must be `(height, width)` or `(batch, height, width)`, "
-            "without a channel axis and not empty. "
-            f"Received: masks of shape {masks.shape}"
-        )
-    if not np.issubdtype(masks.dtype, np.integer):
-        raise ValueError(
-            "`masks` must hold integer class ids. "
-            f"Received: masks of dtype {masks.dtype}"
-        )
-    is_fine = (masks >= 0) & (masks < num_classes) | (masks == IGNORE_LABEL)
-    if not is_fine.all():
-        strange = np.unique(masks[~is_fine])[:10].tolist()
-        raise ValueError(
-            f"`masks` must hold ids from 0 to {num_classes - 1}, or "
-            f"{IGNORE_LABEL} for ignore. Received: ids {strange}"
-        )
-    return masks.astype("int32")
 
 
 def _is_integer(masks):

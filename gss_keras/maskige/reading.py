@@ -1,55 +1,57 @@
-"""Reads classes off decoded maskiges, at the size of the photo."""
+"""Apply an inverse mapping X^-1 to decoded maskiges at the photo's size."""
 
 from keras import ops
 
-from gss_keras.maskige.color_inverse import ColorInverse, NearestColorInverse
+from gss_keras.maskige.inverse_mapping import InverseMapping
 from gss_keras.ops.backend import argmax, resize_bilinear
 from gss_keras.ops.padding import crop
 from gss_keras.ops.strips import in_strips, rows_of_strip
 
-# From here on, scores of every class for the pixels that make one of the
-# photo are the widest map of all.
-_MANY = 64
+# With this many logits per pixel of the mask, they are the largest activation
+# of all, and pointwise inverses are applied in strips of rows.
+_MANY_LOGITS = 64
 
 
 class MaskigeReader:
-    """Puts an inverse mapping to use: maskiges in, logits or masks out.
+    """Read class logits or masks off decoded maskiges.
 
-    Where pixels of the maskige are merged into one of the photo, those of the
-    nearest color cast one vote each, since the mean of two classes' colors
-    can be nearest to a third. Logits that were learned are merged as they
-    are.
-
-    An inverse that follows from the colors looks at one pixel at a time, so
-    with many classes or pixels to merge it is given one strip of the maskige
-    after the other. Neither the logits of all pixels before they are merged
-    nor, for masks, those after it are ever held.
+    A maskige may be larger than the photo: `scale` x `scale` of its pixels
+    are merged into one. How is declared by the inverse, see `InverseMapping`:
+    votes are averaged, or logits. With many classes or pixels to merge, a
+    pointwise inverse is applied to one strip of rows after the other, so that
+    neither the logits before merging nor, for masks, those after merging are
+    ever in memory as a whole.
 
     Args:
-        inverse: Layer from maskiges to class logits.
+        inverse: An `InverseMapping` or any layer from maskiges to class
+            logits.
+        colors: Float tensor `(num_classes, 3)` in [0, 1], passed to an
+            inverse that takes colors.
         num_classes: Number of classes.
-        scale: Pixels of the maskige, downwards and sideways, for one of the
-            photo.
-        is_stretched: Whether the whole maskige is squeezed onto the photo,
-            instead of what reaches past it being cut off.
-        arguments: Dictionary of what the inverse is called with besides.
+        scale: Pixels of the maskige, vertically and horizontally, per pixel
+            of the photo.
+        is_stretched: Whether the whole maskige is resized to the photo's
+            size, instead of cropped to it.
+        training: Whether the inverse is being trained.
     """
 
-    def __init__(self, inverse, num_classes, scale, is_stretched, arguments):
+    def __init__(
+        self, inverse, colors, num_classes, scale, is_stretched, training=None
+    ):
         self.inverse = inverse
         self.num_classes = num_classes
         self.scale = scale
         self.is_stretched = is_stretched
-        self.arguments = arguments
-        # Votes have no gradient, so colors are learned without them.
-        is_trained = bool(arguments.get("training"))
-        is_nearest = isinstance(inverse, NearestColorInverse)
-        self.has_votes = is_nearest and not is_trained
-        self.is_in_strips = (
-            isinstance(inverse, ColorInverse)
-            and not is_trained
+        self.arguments = {"training": training}
+        if _declares(inverse, "takes_colors"):
+            self.arguments["colors"] = colors
+        # An argmax has no gradient, so nothing is learned through votes.
+        self.has_votes = _declares(inverse, "has_votes") and not training
+        self.uses_strips = (
+            _declares(inverse, "is_pointwise")
+            and not training
             and not is_stretched
-            and num_classes * scale**2 > _MANY
+            and num_classes * scale**2 > _MANY_LOGITS
         )
 
     def logits(self, maskige, height, width):
@@ -62,15 +64,15 @@ class MaskigeReader:
             width: Width of the photo in pixels.
 
         Returns:
-            Float32 `(batch, height, width, num_classes)`. Votes are from 0 to
-            1 and sum to 1.
+            Float32 `(batch, height, width, num_classes)`. Votes are in [0, 1]
+            and sum to 1.
         """
         if self.is_stretched:
             return resize_bilinear(self._votes(maskige), height, width)
-        if self.is_in_strips and self.scale > 1:
-            logits = self._in_strips(self._merged, maskige)
+        if self.uses_strips and self.scale > 1:
+            logits = self._in_strips(self._merged_logits, maskige)
         else:
-            logits = self._merged(maskige)
+            logits = self._merged_logits(maskige)
         return crop(logits, height, width)
 
     def masks(self, maskige, height, width):
@@ -79,10 +81,10 @@ class MaskigeReader:
         Returns:
             Int32 `(batch, height, width)`.
         """
-        if not self.is_in_strips:
+        if not self.uses_strips:
             return argmax(self.logits(maskige, height, width))
         masks = self._in_strips(
-            lambda strip: argmax(self._merged(strip)), maskige
+            lambda strip: argmax(self._merged_logits(strip)), maskige
         )
         return masks[:, :height, :width]
 
@@ -91,20 +93,24 @@ class MaskigeReader:
         rows = rows_of_strip(pixels * self.num_classes)
         return in_strips(function, maskige, rows, read=self.scale)
 
-    def _merged(self, maskige):
-        """Return logits, one for `scale` x `scale` pixels."""
+    def _merged_logits(self, maskige):
+        """Return logits, one vector per `scale` x `scale` pixels."""
         if self.scale == 1:
-            return self._read(maskige)
+            return self._apply(maskige)
         height, width = ops.shape(maskige)[1], ops.shape(maskige)[2]
         size = height // self.scale, width // self.scale
         return resize_bilinear(self._votes(maskige), *size)
 
     def _votes(self, maskige):
-        logits = self._read(maskige)
+        logits = self._apply(maskige)
         if self.has_votes:
             logits = ops.one_hot(argmax(logits), self.num_classes)
         return logits
 
-    def _read(self, maskige):
+    def _apply(self, maskige):
         logits = self.inverse(maskige, **self.arguments)
         return ops.cast(logits, "float32")
+
+
+def _declares(inverse, attribute):
+    return getattr(inverse, attribute, getattr(InverseMapping, attribute))

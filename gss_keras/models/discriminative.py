@@ -1,41 +1,32 @@
-"""Segmenters that classify pixels, to compare a generative one with."""
+"""Discriminative segmenter: per-pixel classification, for comparison."""
 
 import keras
 from keras import layers, ops
 
-from gss_keras.layers.convolution import Conv2D
-from gss_keras.layers.fusion import LevelFusion, ProjectionBlock
-from gss_keras.layers.normalization import BatchNormalization
+from gss_keras.constants import STRIDES
+from gss_keras.heads import HEADS, Head
 from gss_keras.models.base_segmenter import BaseSegmenter
 from gss_keras.ops.backend import resize_bilinear
 from gss_keras.ops.padding import crop, pad_edges
 
-_STRIDES = (4, 8, 16, 32)
-# DeepLabV3+'s of its map of stride 16, 6, 12 and 18, at stride 32.
-_DILATIONS = (3, 6, 9)
-_DETAILS = 48
-
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class DiscriminativeSegmenter(BaseSegmenter):
-    """Segment photos by classifying each pixel.
+    """Segment photos by per-pixel classification.
 
-    The rival of `GenerativeSegmenter`: the same backbones, the same `fit` on
-    photos and masks, the same `predict` and `evaluate`, but the head gives
-    class logits at 1/4 of the photo, which are resized to its size.
+    The baseline for `GenerativeSegmenter`: the same backbones, the same `fit`
+    on photos and masks, the same `predict` and `evaluate`. A head maps the
+    backbone's feature pyramid to features at 1/4 of the photo; dropout and a
+    linear classifier follow, and the logits are upsampled bilinearly.
 
     Args:
         backbone: As for `LatentPrior`.
         num_classes: Number of classes.
-        head: `"fcn"`: the levels are fused as for a `LatentPrior` and go
-            through two 3x3 convolutions. `"segformer"`: each level is
-            projected linearly, all are brought to 1/4 and fused by one 1x1
-            convolution. `"deeplab_v3_plus"`: dilated convolutions of the
-            coarsest level and its mean are fused with the finest level and
-            go through two 3x3 convolutions.
-        channels: Channels of the head.
-        dropout: Probability with which a whole channel of the last map is
-            dropped in training.
+        head: "fcn", "segformer" or "deeplab_v3_plus", see `gss_keras.heads`;
+            or a `gss_keras.heads.Head`, which is not to be shared.
+        channels: Channels of a head given by its name.
+        dropout: Probability with which a channel of the head's output is
+            dropped in training (spatial dropout).
         window: As for `GenerativeSegmenter`.
         stride: As for `GenerativeSegmenter`.
         **kwargs: Passed to `keras.Model`.
@@ -49,12 +40,6 @@ class DiscriminativeSegmenter(BaseSegmenter):
 
     Raises:
         ValueError: If `head` is unknown.
-
-    Reference:
-        Long et al., arXiv 1411.4038 (FCN; the head as it is common today);
-        Xie et al., arXiv 2105.15203, section 3.2 (SegFormer); Chen et al.,
-        arXiv 1802.02611 (DeepLabV3+; dilations halved, since the coarsest
-        level has stride 32 where theirs has 16).
     """
 
     parts = ("backbone",)
@@ -70,111 +55,60 @@ class DiscriminativeSegmenter(BaseSegmenter):
         stride=None,
         **kwargs,
     ):
-        if head not in HEADS:
+        is_layer = isinstance(head, Head)
+        if not is_layer and head not in HEADS:
             raise ValueError(
-                f"`head` must be one of {sorted(HEADS)}. "
-                f"Received: head={head!r}"
+                f"`head` must be one of {sorted(HEADS)} or a "
+                f"`gss_keras.heads.Head`. Received: head={head!r}"
             )
         super().__init__(num_classes, window, stride, **kwargs)
         self.config |= {
             "num_classes": num_classes,
-            "head": head,
+            "head": keras.saving.serialize_keras_object(head)
+            if is_layer
+            else head,
             "channels": channels,
             "dropout": dropout,
         }
         self.backbone = backbone
-        photos = keras.Input((None, None, 3), name="photos")
-        features = HEADS[head](backbone, photos, channels)
-        features = layers.SpatialDropout2D(dropout, name="dropout")(features)
-        logits = layers.Dense(num_classes, name="classifier", dtype="float32")(
-            features
+        pyramid = backbone(keras.Input((None, None, 3)))
+        shapes = {stride: tuple(map_.shape) for stride, map_ in pyramid.items()}
+        self.head = head if is_layer else HEADS[head](channels, name="head")
+        self.head.build(shapes)
+        self.dropout = layers.SpatialDropout2D(dropout, name="dropout")
+        self.classifier = layers.Dense(
+            num_classes, name="classifier", dtype="float32"
         )
-        self.network = keras.Model(photos, logits, name="network")
+        self.classifier.build(self.head.compute_output_shape(shapes))
         self.built = True
 
     def learned_layers(self):
-        return [self.network]
+        return [self.backbone, self.head, self.dropout, self.classifier]
 
-    def call(self, photos, training=None):
+    def compute_logits(self, photos, training=False):
+        """Follow a photo: backbone -> head -> classifier -> logits."""
         height, width = ops.shape(photos)[1:3]
-        photos = pad_edges(ops.cast(photos, self.compute_dtype), _STRIDES[-1])
-        logits = self.network(photos, training=training)
+        photos = pad_edges(ops.cast(photos, self.compute_dtype), STRIDES[-1])
+        pyramid = self.backbone(photos, training=training)
+        features = self.head(pyramid, training=training)
+        logits = self.classifier(self.dropout(features, training=training))
         logits = resize_bilinear(logits, *ops.shape(photos)[1:3])
         return crop(logits, height, width)
 
-
-def _fcn(backbone, photos, channels):
-    maps = backbone(photos)
-    levels = [maps[stride] for stride in _STRIDES]
-    x = LevelFusion(channels // 2, channels, name="fusion")(levels)
-    for index in range(2):
-        x = _convolution(x, channels, f"convolution_{index}")
-    return x
-
-
-def _convolution(x, channels, name, dilation=1):
-    x = Conv2D(
-        channels,
-        3,
-        padding="same",
-        dilation_rate=dilation,
-        use_bias=False,
-        kernel_initializer="he_normal",
-        name=name,
-    )(x)
-    x = BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_norm")(x)
-    return layers.ReLU(name=f"{name}_relu")(x)
-
-
-def _segformer(backbone, photos, channels):
-    # KerasHub's decoder must know the photo's size when it is built.
-    maps = backbone(photos)
-    finest = maps[_STRIDES[0]]
-    levels = [
-        ResizeLike(name=f"resize_{stride}")(
-            layers.Dense(channels, name=f"level_{stride}")(maps[stride]), finest
-        )
-        for stride in _STRIDES
-    ]
-    x = layers.Concatenate(name="levels")(levels)
-    return ProjectionBlock(channels, name="fuse")(x)
-
-
-def _deeplab_v3_plus(backbone, photos, channels):
-    # KerasHub's fails on TensorFlow where the photo's size is not known.
-    maps = backbone(photos)
-    finest, coarsest = maps[_STRIDES[0]], maps[_STRIDES[-1]]
-    mean = layers.GlobalAveragePooling2D(keepdims=True, name="mean")(coarsest)
-    mean = ProjectionBlock(channels, name="mean_projection")(mean)
-    x = layers.Concatenate(name="pyramid")(
-        [
-            ProjectionBlock(channels, name="pointwise")(coarsest),
-            *[
-                _convolution(coarsest, channels, f"dilated_{rate}", rate)
-                for rate in _DILATIONS
-            ],
-            ResizeLike(name="spread_mean")(mean, coarsest),
-        ]
-    )
-    x = ProjectionBlock(channels, name="pyramid_projection")(x)
-    x = ResizeLike(name="upsample")(x, finest)
-    details = ProjectionBlock(_DETAILS, name="details")(finest)
-    x = layers.Concatenate(name="with_details")([x, details])
-    for index in range(2):
-        x = _convolution(x, channels, f"convolution_{index}")
-    return x
-
-
-HEADS = {
-    "fcn": _fcn,
-    "segformer": _segformer,
-    "deeplab_v3_plus": _deeplab_v3_plus,
-}
+    @classmethod
+    def from_config(cls, config):
+        head = config.get("head")
+        if isinstance(head, dict):
+            head = keras.saving.deserialize_keras_object(head)
+            config = {**config, "head": head}
+        return super().from_config(config)
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class ResizeLike(layers.Layer):
-    """Resize maps bilinearly to the size of others.
+    """Resize feature maps bilinearly to the size of others.
+
+    It remains for functional models that were saved with it.
 
     Call arguments:
         features: Float tensor of shape `(batch, any, any, channels)`.

@@ -1,12 +1,12 @@
-"""Teach light networks what a posterior's tokens stand for."""
+"""Distill a posterior's codec into light networks."""
 
 import keras
 from keras import ops
 
+from gss_keras.checks import check_masks
 from gss_keras.direct.decoder import DirectDecoder, check_decoder
 from gss_keras.direct.encoder import DirectEncoder, check_encoder
-from gss_keras.distribution import shared_mean
-from gss_keras.maskige import check_masks
+from gss_keras.distribution import shared_mean, split_loss
 from gss_keras.models.losses import masked_cross_entropy
 from gss_keras.models.metrics import SegmentationScores
 from gss_keras.models.stage import Stage
@@ -16,7 +16,7 @@ from gss_keras.saving.presets import PresetMixin
 
 
 class _Distillation(PresetMixin, Stage):
-    """Train a network on masks alone, with a frozen posterior to teach it."""
+    """Train a network on masks alone, with a frozen posterior as teacher."""
 
     frozen_part = "posterior"
 
@@ -39,13 +39,13 @@ class _Distillation(PresetMixin, Stage):
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class DecoderDistillation(_Distillation):
-    """Teach a direct decoder the classes that a posterior's tokens stand for.
+    """Train a direct decoder to reconstruct masks from their tokens.
 
-    Train with stock `fit` on masks alone: a frozen posterior turns them into
-    tokens, and the direct decoder learns to tell the masks from these. The
-    masks that the posterior's own decoder and X^-1 would make of them teach
-    less, for these have mistakes. `evaluate` scores what the direct decoder
-    makes of the tokens, as the posterior's own `evaluate` does.
+    Train with stock `fit` on masks alone: a frozen posterior encodes them to
+    tokens, and the direct decoder learns to predict the masks from these.
+    The targets are the true masks, not the posterior's reconstructions, which
+    contain mistakes. `evaluate` scores the reconstructions, as the
+    posterior's own `evaluate` does.
 
     Args:
         posterior: A `LatentPosterior`. It is frozen.
@@ -86,7 +86,7 @@ class DecoderDistillation(_Distillation):
         return self.decoder.table is not None
 
     def adapt(self, masks):
-        """Let the decoder begin with what tokens stand for, before `fit`.
+        """Initialize the decoder from token statistics of masks.
 
         See `DirectDecoder.adapt`.
         """
@@ -102,16 +102,17 @@ class DecoderDistillation(_Distillation):
     ):
         del y, sample_weight, training
         self.scores.update_state(x, argmax(y_pred))
-        return masked_cross_entropy(x, y_pred, self.posterior.num_classes)
+        loss = masked_cross_entropy(x, y_pred, self.posterior.num_classes)
+        return split_loss(loss)
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class EncoderDistillation(_Distillation):
-    """Teach a direct encoder the tokens that a posterior gives to masks.
+    """Train a direct encoder to predict the tokens of masks.
 
-    Train with stock `fit` on masks alone. `fit` and `evaluate` report how
-    many tokens are those of the tokenizer's own encoder; what the others cost
-    is the mIoU that `posterior.with_encoder(encoder)` evaluates to.
+    Train with stock `fit` on masks alone. `fit` and `evaluate` report the
+    token accuracy with respect to the tokenizer's own encoder; evaluate
+    `posterior.with_encoder(encoder)` for the mIoU of reconstructions.
 
     Args:
         posterior: A `LatentPosterior` without a direct encoder. It is frozen.
@@ -123,7 +124,7 @@ class EncoderDistillation(_Distillation):
 
     Returns:
         Float features of shape `(batch, h, w, channels)`, which the encoder's
-        vocabulary turns into tokens.
+        vocabulary classifies into tokens.
 
     Raises:
         ValueError: If the encoder's sizes are not the posterior's, or the
@@ -144,8 +145,8 @@ class EncoderDistillation(_Distillation):
     def __init__(self, posterior, encoder=None, **kwargs):
         if posterior.encoder is not None:
             raise ValueError(
-                "`posterior` must use its tokenizer's encoder, to teach "
-                "exact tokens. Give `posterior.with_encoder(None)`. "
+                "`posterior` must use its tokenizer's encoder, whose tokens "
+                "are exact. Give `posterior.with_encoder(None)`. "
                 f"Received: a posterior with {posterior.encoder!r}"
             )
         encoder = encoder or DirectEncoder.for_posterior(posterior)
@@ -155,7 +156,7 @@ class EncoderDistillation(_Distillation):
         self.token_accuracy = keras.metrics.Mean("token_accuracy")
 
     def call(self, masks):
-        return self.encoder.describe(masks)
+        return self.encoder.extract_features(masks)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -163,9 +164,9 @@ class EncoderDistillation(_Distillation):
         del y, sample_weight
         true_tokens = ops.stop_gradient(self.posterior.encode(x))
         counted = ops.ones_like(true_tokens, dtype="float32")
-        surprise, tokens = self.encoder.vocabulary.cross_entropy(
+        total, tokens = self.encoder.vocabulary.cross_entropy(
             y_pred, true_tokens, counted, training
         )
-        is_right = ops.cast(tokens == true_tokens, "float32")
-        self.token_accuracy.update_state(is_right)
-        return shared_mean(surprise, ops.sum(counted))
+        is_correct = ops.cast(tokens == true_tokens, "float32")
+        self.token_accuracy.update_state(is_correct)
+        return split_loss(shared_mean(total, ops.sum(counted)))

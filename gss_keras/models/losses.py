@@ -1,9 +1,9 @@
-"""The loss of pixels that are not ignored."""
+"""Cross-entropy over the pixels that are not ignored."""
 
 from keras import ops
 
 from gss_keras.distribution import shared_mean
-from gss_keras.ops.kernels import surprise
+from gss_keras.ops.kernels import cross_entropy
 
 
 def masked_cross_entropy(masks, logits, num_classes):
@@ -21,6 +21,6 @@ def masked_cross_entropy(masks, logits, num_classes):
     """
     masks = ops.cast(masks, "int32")
     is_known = (masks >= 0) & (masks < num_classes)
-    losses = surprise(ops.where(is_known, masks, 0), logits)
+    losses = cross_entropy(ops.where(is_known, masks, 0), logits)
     counted = ops.cast(is_known, "float32")
     return shared_mean(ops.sum(losses * counted), ops.sum(counted))

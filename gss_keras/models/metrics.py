@@ -34,6 +34,8 @@ class SegmentationScores(keras.metrics.Metric):
         50.0
     """
 
+    result_names = ("mIoU", "mAcc", "pixel_accuracy")
+
     def __init__(self, num_classes, ignore_label=255, name="scores", **kwargs):
         super().__init__(name=name, **kwargs)
         self.num_classes = num_classes

@@ -14,9 +14,9 @@ import keras
 import numpy as np
 
 from gss_keras.maskige import palettes
+from gss_keras.models.inference import InferenceModel
 from gss_keras.models.metrics import confusion_matrix, mean_iou
 from gss_keras.models.posterior import LatentPosterior
-from gss_keras.models.stage import Answer
 from gss_keras.ops.backend import argmax
 
 # Two decoded colors closer than this, in 0-255, count as one.
@@ -163,13 +163,15 @@ class _Reconstruction:
         self._posterior = posterior
         self._masks = masks
         self._batch_size = batch_size
-        self._answer = Answer(posterior, lambda x: argmax(posterior(x)))
+        self._inference = InferenceModel(
+            posterior, lambda x: argmax(posterior(x))
+        )
 
     def counts(self, palette):
         """Returns int64 `(num_classes, num_classes)`: true, answered."""
         self._posterior.mapping.palette = palette
         count = len(palette)
-        answers = self._answer.predict(
+        answers = self._inference.predict(
             self._masks, batch_size=self._batch_size, verbose=0
         )
         return confusion_matrix(self._masks, answers, count)[:, :count]

@@ -4,22 +4,17 @@ import keras
 import numpy as np
 from keras import ops
 
-from gss_keras.checks import check_classes
+from gss_keras.checks import check_classes, check_masks
+from gss_keras.constants import IGNORE_LABEL
 from gss_keras.direct.encoder import check_encoder
+from gss_keras.distribution import split_loss
 from gss_keras.layers.gumbel_softmax import (
     HardGumbelSoftmax,
     temperature_as_config,
 )
-from gss_keras.maskige import (
-    IGNORE_LABEL,
-    ColorInverse,
-    LearnedInverse,
-    MaskigeMapping,
-    check_masks,
-    inverse_from,
-    palettes,
-)
-from gss_keras.maskige.reading import MaskigeReader
+from gss_keras.maskige import MaskigeMapping, inverse_from, palettes
+from gss_keras.models import variants
+from gss_keras.models.codec import TokenizerDecoder, TokenizerEncoder, upscale
 from gss_keras.models.losses import masked_cross_entropy
 from gss_keras.models.metrics import SegmentationScores
 from gss_keras.models.stage import Stage
@@ -27,27 +22,17 @@ from gss_keras.ops.backend import argmax
 from gss_keras.ops.padding import crop, pad_with
 from gss_keras.saving.presets import PresetMixin
 
-# What each variant of the paper is: colors, inverse, whether colors learn.
-_VARIANTS = {
-    "ff": (palettes.maximal_distance, "nearest_color", False),
-    "ff-r": (palettes.random, "nearest_color", False),
-    "ft": (palettes.maximal_distance, "conv", False),
-    "ft-w": (palettes.maximal_distance, "window", False),
-    "tf": (palettes.maximal_distance, "nearest_color", True),
-    "tt": (palettes.maximal_distance, "conv", True),
-}
-
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class LatentPosterior(PresetMixin, Stage):
-    """Send a mask through tokens and back.
+    """Reconstruct a mask from its tokens: mask -> tokens -> mask.
 
-    A mask is painted with the palette (X), the frozen tokenizer turns the
-    maskige into tokens and back, and the inverse mapping (X^-1) reads class
-    logits off the colors. What comes back is the best mask that tokens can
-    express: its mIoU, which `evaluate` reports, is the ceiling of the whole
-    method. `fit` learns what there is to learn: the inverse mapping where it
-    has weights, the palette where that is asked for.
+    A mask is painted with the palette (X), the frozen tokenizer encodes the
+    maskige to tokens and decodes it again, and the inverse mapping (X^-1)
+    turns colors into class logits. The reconstruction is the best mask that
+    tokens can express: its mIoU, which `evaluate` reports, is the upper bound
+    of the whole method. `fit` trains the inverse mapping if it has weights,
+    and the palette if `is_palette_learned`.
 
     Args:
         palette: Array of shape `(num_classes, 3)`, RGB 0-255, or the name of
@@ -55,29 +40,29 @@ class LatentPosterior(PresetMixin, Stage):
         tokenizer: A `gss_keras.DiscreteVAE`. It is frozen.
         inverse: "nearest_color" (FF), "least_squares", "conv" (FT), "window"
             (FT-W), or a layer from maskige `(batch, height, width, 3)` in
-            [0, 1] to class logits.
-        mask_scale: How many times a mask is drawn up before it is tokenized.
-            By default a quarter of the tokenizer's stride, so that tokens lie
-            at 1/4 of the photo.
+            [0, 1] to class logits, see `gss_keras.maskige.InverseMapping`.
+        mask_scale: Factor by which masks are upscaled before tokenization. By
+            default a quarter of the tokenizer's stride, so that tokens have
+            stride 4 on the photo.
         ignore_color: RGB 0-255 that ignored pixels are painted with.
-        alignment: How a decoded maskige is laid over a photo whose sides are
-            no multiples of 4, so that it reaches past the photo. "crop"
-            leaves every token over the pixels it was predicted from;
-            "stretch" squeezes the whole maskige onto the photo, as the
-            official release does.
-        is_palette_learned: Whether `fit` moves the colors too (TF with an
-            inverse that follows from them, TT with one that is learned). They
-            start from `palette`; `posterior.palette` gives them as they are.
-        temperature: Temperature of the hard Gumbel-softmax that lets the
-            gradient of learned colors pass through the tokens: a float above
-            0 or a schedule of `keras.optimizers.schedules`.
-        token_noise: Factor of its Gumbel noise. 1 draws tokens as the
-            tokenizer's softmax has them, which suits one trained so; the
-            default takes the likeliest tokens, as inference does.
+        alignment: How to align a decoded maskige, which covers whole tokens,
+            with a photo whose sides are no multiples of 4. "crop" keeps every
+            token over the pixels it was predicted from; "stretch" resizes the
+            whole maskige to the photo, as the official release does.
+        is_palette_learned: Whether `fit` trains the colors, too (TF with an
+            inverse computed from them, TT with a trained one). They are
+            initialized with `palette`; `posterior.palette` returns their
+            current values.
+        temperature: Temperature of the hard Gumbel-softmax through which the
+            gradient reaches learned colors: a float above 0 or a schedule of
+            `keras.optimizers.schedules`.
+        token_noise: Factor of its Gumbel noise. 1 samples tokens from the
+            tokenizer's softmax, which suits a tokenizer trained so; by
+            default the most probable tokens are taken, as in inference.
         classes: Names of the classes in the order of their ids, or None.
-        encoder: A `LookupEncoder` or a trained `DirectEncoder`, which gives
-            masks their tokens, at less work, in place of the mapping and the
-            tokenizer's encoder; none by default. See `with_encoder`.
+        encoder: A `LookupEncoder` or a trained `DirectEncoder`, which
+            replaces the mapping and the tokenizer's encoder at fewer FLOPs;
+            None for the tokenizer's. See `with_encoder`.
         **kwargs: Passed to `keras.Model`.
 
     Call arguments:
@@ -85,7 +70,7 @@ class LatentPosterior(PresetMixin, Stage):
             `[0, num_classes)` or 255 (ignore). Any height and width.
 
     Returns:
-        Float class logits of shape `(batch, height, width, num_classes)`.
+        Float32 class logits of shape `(batch, height, width, num_classes)`.
 
     Raises:
         ValueError: If `mask_scale` is no divisor of the tokenizer's stride,
@@ -94,7 +79,7 @@ class LatentPosterior(PresetMixin, Stage):
 
     Reference:
         Chen et al., "Generative Semantic Segmentation", CVPR 2023,
-        section 3.2. The official release checks reconstructions at
+        section 3.2. The official release measures reconstructions at
         `mask_scale=1` and trains at 2; here both are the same model.
     """
 
@@ -146,7 +131,7 @@ class LatentPosterior(PresetMixin, Stage):
         self.mapping.build()
         self.tokenizer = tokenizer
         self.tokenizer.trainable = False
-        self.inverse = self.adopt_inverse(inverse)
+        self.inverse = self.make_inverse(inverse)
         self.token_choice = None
         if is_palette_learned:
             _check_codebook(tokenizer)
@@ -165,7 +150,7 @@ class LatentPosterior(PresetMixin, Stage):
 
     @classmethod
     def from_variant(cls, variant, num_classes, tokenizer, seed=0, **kwargs):
-        """Build one of the paper's variants, to be trained where it learns.
+        """Build one of the paper's variants, see `gss_keras.models.variants`.
 
         Args:
             variant: "ff", "ff-r", "ft", "ft-w", "tf" or "tt": first X, then
@@ -177,7 +162,9 @@ class LatentPosterior(PresetMixin, Stage):
             **kwargs: Passed to `LatentPosterior`.
 
         Returns:
-            A `LatentPosterior`.
+            A `LatentPosterior`, untrained. Its `fit` trains on
+            reconstructions, FT-W's inverse included; to train that on
+            predictions, pass it to a `GenerativeSegmenter`.
 
         Raises:
             ValueError: If there is no such variant.
@@ -185,16 +172,11 @@ class LatentPosterior(PresetMixin, Stage):
         Reference:
             Table 1 of the paper.
         """
-        if variant not in _VARIANTS:
-            raise ValueError(
-                f"`variant` must be one of {sorted(_VARIANTS)}. "
-                f"Received: variant={variant!r}"
-            )
-        make_palette, inverse, is_palette_learned = _VARIANTS[variant]
+        found = variants.find(variant)
         arguments = {
-            "palette": make_palette(num_classes, seed=seed),
-            "inverse": inverse,
-            "is_palette_learned": is_palette_learned,
+            "palette": found.make_palette(num_classes, seed=seed),
+            "inverse": found.inverse,
+            "is_palette_learned": found.is_palette_learned,
         }
         return cls(tokenizer=tokenizer, **(arguments | kwargs))
 
@@ -203,7 +185,7 @@ class LatentPosterior(PresetMixin, Stage):
 
     @property
     def palette(self):
-        """Colors as they are now: float32 `(num_classes, 3)`, RGB 0-255."""
+        """Current colors: float32 `(num_classes, 3)`, RGB 0-255."""
         return self.mapping.palette
 
     @property
@@ -214,24 +196,36 @@ class LatentPosterior(PresetMixin, Stage):
 
     @property
     def token_stride(self):
-        """Width and height, in mask pixels, of the square of one token."""
+        """Stride of the tokens in pixels of the mask."""
         return self.tokenizer.stride // self.mask_scale
 
+    @property
+    def mask_encoder(self):
+        """The half of the codec from masks to tokens, see `models.codec`."""
+        return self.encoder or TokenizerEncoder(
+            self.mapping, self.tokenizer, self.mask_scale
+        )
+
+    @property
+    def token_decoder(self):
+        """The half of the codec from tokens to masks, see `models.codec`."""
+        return TokenizerDecoder(self)
+
     def call(self, masks, training=None):
+        """Follow a mask: X -> encoder -> tokens -> decoder -> X^-1."""
         if training and self.token_choice:
-            maskige = self.mapping(self.draw_up(masks))
+            maskige = self.mapping(self.pad_and_upscale(masks))
             token_logits = self.tokenizer.encode_logits(maskige)
             tokens = self.token_choice(token_logits, training=True)
         else:
             tokens = self.encode(masks)
-        maskige = self.tokenizer.decode(tokens)
         grid = ops.shape(tokens)
         padded = (grid[1] * self.token_stride, grid[2] * self.token_stride)
-        logits = self.class_logits(maskige, *padded, training=training)
+        logits = self.token_decoder.logits(tokens, *padded, training=training)
         return crop(logits, *ops.shape(masks)[1:3])
 
     def encode(self, masks):
-        """Turn masks into tokens.
+        """Encode masks to tokens.
 
         Args:
             masks: Int tensor of shape `(batch, height, width)`.
@@ -240,17 +234,29 @@ class LatentPosterior(PresetMixin, Stage):
             Int32 tokens of shape `(batch, ceil(height / token_stride),
             ceil(width / token_stride))`.
         """
-        return self._tokens(self.draw_up(masks))
+        return self.mask_encoder.encode(self._pad(masks))
 
-    def _tokens(self, masks):
-        """Turn drawn-up masks into tokens."""
-        if self.encoder:
-            scale = self.mask_scale
-            return self.encoder.encode(masks[:, ::scale, ::scale])
-        return self.tokenizer.encode(self.mapping(masks))
+    def class_logits(self, maskige, height, width, training=None, inverse=None):
+        """Apply the inverse mapping to a decoded maskige.
+
+        Args:
+            maskige: Float tensor in [0, 1] of shape `(batch, h, w, 3)`, as
+                the tokenizer decodes it: at least `mask_scale` times the
+                photo.
+            height: Height of the photo in pixels.
+            width: Width of the photo in pixels.
+            training: Whether the inverse mapping is being trained.
+            inverse: Layer to use instead of the posterior's inverse mapping.
+
+        Returns:
+            Float32 tensor of shape `(batch, height, width, num_classes)`.
+            Votes of nearest colors are in [0, 1] and sum to 1.
+        """
+        decoder = TokenizerDecoder(self, inverse)
+        return decoder.logits(None, height, width, maskige, training)
 
     def with_encoder(self, encoder):
-        """Return the same posterior, its colors settled, with an encoder.
+        """Return the same posterior, its colors frozen, with another encoder.
 
         Args:
             encoder: A `LookupEncoder` or a trained `DirectEncoder`, or None
@@ -260,16 +266,16 @@ class LatentPosterior(PresetMixin, Stage):
             A `LatentPosterior` that shares this one's layers. A prior that is
             trained on it learns from the encoder's tokens.
         """
-        settled = {"palette": self.palette, "is_palette_learned": False}
+        frozen = {"palette": self.palette, "is_palette_learned": False}
         return LatentPosterior(
             tokenizer=self.tokenizer,
             inverse=self.inverse,
             encoder=encoder,
-            **(self.config | settled),
+            **(self.config | frozen),
         )
 
-    def adopt_inverse(self, inverse):
-        """Make an inverse mapping for this posterior's classes.
+    def make_inverse(self, inverse):
+        """Build an inverse mapping for this posterior's classes.
 
         Args:
             inverse: Name of an inverse, a layer, or None.
@@ -286,48 +292,13 @@ class LatentPosterior(PresetMixin, Stage):
         layer = inverse_from(
             inverse, self.config["palette"], self.config["is_palette_learned"]
         )
-        # A layer out of a configuration was built by Keras already.
+        # Keras has built a layer that comes from a config already.
         if not layer.built:
             layer.build((None, None, None, 3))
         return layer
 
-    def class_logits(self, maskige, height, width, training=None, inverse=None):
-        """Read a decoded maskige back to class logits of a photo's size.
-
-        Votes of nearest colors, or what the inverse says; see
-        `maskige.reading.MaskigeReader`.
-
-        Args:
-            maskige: Float tensor in [0, 1] of shape `(batch, h, w, 3)`, as
-                the tokenizer decodes it: at least `mask_scale` times the
-                photo.
-            height: Height of the photo in pixels.
-            width: Width of the photo in pixels.
-            training: Whether the inverse mapping is being trained.
-            inverse: Layer that reads the colors in place of the posterior's.
-
-        Returns:
-            Float32 tensor of shape `(batch, height, width, num_classes)`.
-            Votes are from 0 to 1 and sum to 1.
-        """
-        reader = self._reader(inverse, training)
-        return reader.logits(maskige, height, width)
-
-    def read_masks(self, maskige, height, width, inverse=None):
-        """Return the best of these logits, int32 `(batch, height, width)`."""
-        return self._reader(inverse).masks(maskige, height, width)
-
-    def _reader(self, inverse, training=None):
-        inverse, arguments = inverse or self.inverse, {"training": training}
-        if isinstance(inverse, ColorInverse | LearnedInverse):
-            arguments["colors"] = self.mapping.colors
-        is_stretched = self.alignment == "stretch"
-        return MaskigeReader(
-            inverse, self.num_classes, self.mask_scale, is_stretched, arguments
-        )
-
-    def draw_up(self, masks):
-        """Pad masks to whole tokens and draw them up `mask_scale` times.
+    def pad_and_upscale(self, masks):
+        """Pad masks to whole tokens and upscale them `mask_scale` times.
 
         Args:
             masks: Int tensor of shape `(batch, height, width)`.
@@ -337,28 +308,28 @@ class LatentPosterior(PresetMixin, Stage):
             tokenizer's stride; the padding, below and to the right, holds
             the ignore label.
         """
+        return upscale(self._pad(masks), self.mask_scale)
+
+    def _pad(self, masks):
         masks = ops.cast(masks, "int32")
-        masks = pad_with(IGNORE_LABEL, masks, self.token_stride)
-        if self.mask_scale > 1:
-            masks = ops.repeat(masks, self.mask_scale, axis=1)
-            masks = ops.repeat(masks, self.mask_scale, axis=2)
-        return masks
+        return pad_with(IGNORE_LABEL, masks, self.token_stride)
 
     def target_tokens(self, masks, guesses=None):
-        """Turn drawn-up masks into the tokens that a prior has to predict.
+        """Encode upscaled masks to the tokens that a prior has to predict.
 
-        Ignored pixels are painted as the prior itself guesses them, so that
-        they pull its tokens nowhere. A token counts unless its whole square
-        is ignored.
+        Ignored pixels are filled with the prior's own predictions, so that
+        they do not bias its tokens. A token is ignored if every pixel of its
+        square is.
 
         Args:
-            masks: Int32 tensor of shape `(batch, h, w)` from `draw_up`.
-            guesses: Int tensor of the same shape, class ids; without it,
-                ignored pixels keep the ignore color.
+            masks: Int32 tensor of shape `(batch, h, w)` from
+                `pad_and_upscale`.
+            guesses: Int tensor of the same shape, predicted class ids;
+                without it, ignored pixels keep the ignore color.
 
         Returns:
-            Int32 tokens and a float32 tensor of ones where they count, both
-            of shape `(batch, h / stride, w / stride)`.
+            Int32 tokens, and a float32 tensor that is 1 for tokens that count
+            and 0 for ignored ones, both `(batch, h / stride, w / stride)`.
 
         Reference:
             FF without this filling reaches 40.64 mIoU on ADE20K, with it
@@ -367,7 +338,7 @@ class LatentPosterior(PresetMixin, Stage):
         is_known = masks < self.num_classes
         if guesses is not None:
             masks = ops.where(is_known, masks, guesses)
-        tokens = self._tokens(masks)
+        tokens = self.mask_encoder.encode(masks, scale=self.mask_scale)
         is_known = ops.cast(is_known, "float32")[..., None]
         stride = (self.tokenizer.stride,) * 2
         counted = ops.max_pool(is_known, stride, strides=stride)[..., 0]
@@ -378,7 +349,7 @@ class LatentPosterior(PresetMixin, Stage):
     ):
         del y, sample_weight, training
         self.scores.update_state(x, argmax(y_pred))
-        return masked_cross_entropy(x, y_pred, self.num_classes)
+        return split_loss(masked_cross_entropy(x, y_pred, self.num_classes))
 
     def check_data(self, x, y=None):
         del y
@@ -389,9 +360,8 @@ class LatentPosterior(PresetMixin, Stage):
 def _check_codebook(tokenizer):
     if not hasattr(tokenizer, "encode_logits"):
         raise ValueError(
-            "`tokenizer` must score the tokens of a codebook with "
-            "`encode_logits` where the palette is learned, or no gradient "
-            "reaches the colors. Give a `gss_keras.DiscreteVAE`, or set "
-            "`is_palette_learned=False`. "
+            "`tokenizer` must have a method `encode_logits` if the palette is "
+            "learned, or no gradient reaches the colors. Give a "
+            "`gss_keras.DiscreteVAE`, or set `is_palette_learned=False`. "
             f"Received: tokenizer={type(tokenizer).__name__}"
         )

@@ -6,11 +6,12 @@ from keras import ops
 
 from gss_keras.backbones.convolution import convolution_blocks
 from gss_keras.checks import check_pair, check_photos
+from gss_keras.constants import STRIDES
 from gss_keras.direct.token_classes import (
     count_token_classes,
     square_likelihoods,
 )
-from gss_keras.distribution import shared_mean
+from gss_keras.distribution import shared_mean, split_loss
 from gss_keras.layers.dense import Dense
 from gss_keras.layers.fusion import LevelFusion, ProjectionBlock
 from gss_keras.layers.vocabulary import Vocabulary
@@ -23,55 +24,53 @@ from gss_keras.ops.padding import crop, pad_edges
 from gss_keras.saving.precision import precision
 from gss_keras.saving.presets import PresetMixin
 
-_STRIDES = (4, 8, 16, 32)
-
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class LatentPrior(PresetMixin, Stage):
-    """Predict the tokens of a mask from the photo alone.
+    """Predict the tokens of a mask from the photo: backbone and aggregation.
 
-    A backbone's feature pyramid is fused at 1/4 of the photo, mixed by
-    blocks of shifted-window attention and classified over the codebook,
-    position by position. In training a second, plain branch classifies
-    pixels: it teaches the backbone and paints the pixels that the mask
-    ignores. Train with stock `fit` on photos and masks; validation reports
-    the mIoU of finished masks beside the loss.
+    A backbone's feature pyramid is fused at stride 4, refined by Swin blocks
+    and classified over the codebook, position by position. In training an
+    auxiliary pixel branch classifies pixels: it supervises the backbone and
+    fills the pixels that the mask ignores. Train with stock `fit` on photos
+    and masks; validation reports the mIoU of decoded masks beside the loss.
 
     Args:
         backbone: Model from raw photos to a dict of feature maps by stride,
             with strides 4, 8, 16 and 32; see `gss_keras.backbones`.
-        posterior: The `LatentPosterior` whose tokens are to be predicted. It
-            stays as it is.
+        posterior: The `LatentPosterior` whose tokens are predicted. It is
+            frozen.
         level_channels: Channels each pyramid level is projected to.
-        channels: Channels of the fused map and of the attention blocks.
-        depth: Number of attention blocks.
-        heads: Attention heads; `channels` is a multiple. None for blocks of
-            one 3x3 convolution each in place of attention.
+        channels: Channels of the fused feature map and of the blocks.
+        depth: Number of blocks.
+        heads: Attention heads of the Swin blocks; `channels` is a multiple.
+            None for blocks of one 3x3 convolution each instead.
         window: Side of an attention window in tokens.
-        projection: Channels of the map that is classified into tokens.
-        dropout: Probability with which a whole channel of that map is
-            dropped in training.
-        pixel_branch: "separate" if the pixel branch fuses the pyramid once
-            more, with weights of its own; "shared" if it reads the fused map
-            of the token branch (the release's "single fusion"); "guiding" if
-            it reads that map after the blocks, and tokens are then chosen
-            from what it holds likely, too: call `adapt` before `fit`; None
-            for none (the release's FT-W): ignored pixels keep their color.
-        pixel_loss_weight: Weight of the pixel branch's loss, from 0 to 1;
-            tokens get the rest, or all where there is no such branch.
-        pad_to: Photos are padded at the bottom and the right, by repeating
-            their edges, until height and width are multiples of this. 1 for
-            none, as in the release.
+        projection: Channels of the feature map that is classified into
+            tokens.
+        dropout: Spatial dropout rate of that feature map.
+        pixel_branch: "separate": the pixel branch fuses the pyramid once
+            more, with weights of its own. "shared": it reads the fused
+            feature map of the token branch (the release's "single fusion").
+            "guiding": it reads that feature map after the blocks, and its
+            class probabilities are inputs of the token classifier; call
+            `adapt` before `fit`. None: no pixel branch (the release's FT-W);
+            ignored pixels keep the ignore color.
+        pixel_loss_weight: Weight of the pixel branch's loss, from 0 to 1; the
+            token loss has the remaining weight, or 1 without a pixel branch.
+        pad_to: Photos are padded at the bottom and the right, by replicating
+            their edges, to multiples of this. 1 for no padding, as in the
+            release.
         **kwargs: Passed to `keras.Model`.
 
     Call arguments:
         photos: Tensor of shape `(batch, height, width, 3)`, uint8 or float,
             raw RGB 0-255. Any height and width.
-        training: Whether dropout and batch statistics are those of training.
+        training: Whether dropout is active and batch statistics are used.
 
     Returns:
         A dict with `features`, float `(batch, ceil(height / 4),
-        ceil(width / 4), any)`, the map before the vocabulary, and,
+        ceil(width / 4), any)`, the feature map before the vocabulary, and,
         with a pixel branch, `pixel_logits`, float32 `(batch,
         ceil(height / 4), ceil(width / 4), num_classes)`.
 
@@ -81,10 +80,11 @@ class LatentPrior(PresetMixin, Stage):
 
     Reference:
         Chen et al., "Generative Semantic Segmentation", CVPR 2023,
-        section 3.3. The defaults are the paper's sizes. Where a photo is no
-        multiple of 32 the release stretches coarse maps that reach beyond it
-        over the photo: that costs a model trained on whole crops 0.6 mIoU on
-        360 x 480 photos and 5 on photos of odd sizes.
+        section 3.3. The defaults are the paper's sizes. If the sides of a
+        photo are no multiples of 32, the release resizes coarse feature maps,
+        which cover more than the photo, to the photo: that costs a model
+        trained on whole crops 0.6 mIoU on 360 x 480 photos and 5 on photos of
+        odd sizes.
     """
 
     parts = ("backbone", "posterior")
@@ -103,7 +103,7 @@ class LatentPrior(PresetMixin, Stage):
         dropout=0.1,
         pixel_branch="separate",
         pixel_loss_weight=0.2,
-        pad_to=_STRIDES[-1],
+        pad_to=STRIDES[-1],
         **kwargs,
     ):
         shapes = _level_shapes(backbone)
@@ -131,7 +131,7 @@ class LatentPrior(PresetMixin, Stage):
         self.backbone = backbone
         self.posterior = posterior
 
-        # The token branch, then the pixel branch, in the order of the trip.
+        # The token branch, then the pixel branch, in the order of `call`.
         self.fusion = LevelFusion(level_channels, channels, name="fusion")
         if heads:
             self.blocks = swin_blocks(channels, depth, heads, window)
@@ -167,7 +167,7 @@ class LatentPrior(PresetMixin, Stage):
             layer.build((None, None, None, channels))
         width = self.config["projection"]
         if self.is_guided:
-            width += self.posterior.num_classes * _STRIDES[0] ** 2
+            width += self.posterior.num_classes * STRIDES[0] ** 2
         self.vocabulary.build((None, None, None, width))
         if self.pixel_fusion:
             self.pixel_fusion.build(shapes)
@@ -178,27 +178,27 @@ class LatentPrior(PresetMixin, Stage):
 
     @property
     def is_guided(self):
-        """Whether the pixel branch guides the choice of tokens."""
+        """Whether the token classifier reads the pixel branch's output."""
         return self.config["pixel_branch"] == "guiding"
 
     is_adaptable = is_guided
 
     def adapt(self, masks):
-        """Learn by counting what tokens stand for, before `fit`.
+        """Initialize the token classifier from token statistics of masks.
 
-        With `pixel_branch="guiding"`, a token's score starts from how likely
-        the pixel branch holds the classes that lie in the token's square.
-        `fit` goes on from there, where it would otherwise have to find out
-        for each token of the codebook alone.
+        With `pixel_branch="guiding"`, the weights from class probabilities to
+        tokens are initialized with the class frequencies at each pixel of
+        each token's square. `fit` starts from there instead of having to
+        learn them for every token of the codebook.
 
         Args:
             masks: Iterable of int masks `(height, width)` of any sizes, such
                 as those of the training set; ids outside `[0, num_classes)`
-                are ignored. A few hundred are enough.
+                are ignored. A few hundred suffice.
 
         Raises:
-            ValueError: If there is no mask, or the pixel branch does not
-                guide the tokens.
+            ValueError: If there is no mask, or `pixel_branch` is not
+                "guiding".
         """
         if not self.is_guided:
             raise ValueError(
@@ -206,8 +206,8 @@ class LatentPrior(PresetMixin, Stage):
                 f"Received: pixel_branch={self.config['pixel_branch']!r}"
             )
         kernel, bias = self.vocabulary.get_weights()
-        shares = count_token_classes(self.posterior, masks)
-        kernel[self.config["projection"] :] = shares.T
+        probabilities = count_token_classes(self.posterior, masks)
+        kernel[self.config["projection"] :] = probabilities.T
         self.vocabulary.set_weights([kernel, bias])
 
     def learned_layers(self):
@@ -216,7 +216,7 @@ class LatentPrior(PresetMixin, Stage):
     def call(self, photos, training=None):
         padded = pad_edges(ops.cast(photos, self.compute_dtype), self.pad_to)
         pyramid = self.backbone(padded, training=training)
-        levels = [pyramid[stride] for stride in _STRIDES]
+        levels = [pyramid[stride] for stride in STRIDES]
 
         features = self.fusion(levels, training=training)
         pixels = features
@@ -232,14 +232,48 @@ class LatentPrior(PresetMixin, Stage):
         if self.pixel_classifier:
             maps["pixel_logits"] = self.pixel_classifier(pixels)
         if self.is_guided:
-            likely = square_likelihoods(maps["pixel_logits"], _STRIDES[0])
-            pair = maps["features"], ops.cast(likely, self.compute_dtype)
+            likelihoods = square_likelihoods(maps["pixel_logits"], STRIDES[0])
+            pair = maps["features"], ops.cast(likelihoods, self.compute_dtype)
             maps["features"] = ops.concatenate(pair, axis=-1)
-        rows, columns = (-(-n // 4) for n in ops.shape(photos)[1:3])
+        rows, columns = (-(-n // STRIDES[0]) for n in ops.shape(photos)[1:3])
         return {name: crop(m, rows, columns) for name, m in maps.items()}
 
+    @property
+    def certainty_output(self):
+        """Output of `infer` that says how certain a prediction is."""
+        if self.pixel_classifier is None:
+            return "token_probabilities"
+        return "class_probabilities"
+
+    def infer(self, photos, outputs=("tokens",)):
+        """Predict tokens and probabilities; traceable on every backend.
+
+        Args:
+            photos: Tensor of shape `(batch, height, width, 3)`, raw 0-255.
+            outputs: Which of the outputs below to compute; others are
+                ignored.
+
+        Returns:
+            A dict of `tokens`, int32 `(batch, ceil(height / 4),
+            ceil(width / 4))`, the most probable ones; on request
+            `token_probabilities`, float32 of the same shape, their softmax
+            probabilities; and, with a pixel branch, `class_probabilities`,
+            float32 of the same shape and `num_classes` channels.
+        """
+        maps = self(photos, training=False)
+        if "token_probabilities" in outputs:
+            best = self.vocabulary.best_tokens_and_probabilities
+            tokens, probabilities = best(maps["features"])
+            results = {"tokens": tokens, "token_probabilities": probabilities}
+        else:
+            results = {"tokens": self.vocabulary.best_tokens(maps["features"])}
+        if "class_probabilities" in outputs:
+            logits = ops.cast(maps["pixel_logits"], "float32")
+            results["class_probabilities"] = ops.softmax(logits)
+        return results
+
     def predict_tokens(self, photos):
-        """Return the likeliest token of every position.
+        """Return the most probable token of every position.
 
         Args:
             photos: Tensor of shape `(batch, height, width, 3)`, raw 0-255.
@@ -247,11 +281,10 @@ class LatentPrior(PresetMixin, Stage):
         Returns:
             Int32 tensor `(batch, ceil(height / 4), ceil(width / 4))`.
         """
-        features = self(photos, training=False)["features"]
-        return self.vocabulary.best_tokens(features)
+        return self.infer(photos)["tokens"]
 
     def token_logits(self, photos):
-        """Return the score of every token at every position.
+        """Return the logits of every token at every position.
 
         Args:
             photos: Tensor of shape `(batch, height, width, 3)`, raw 0-255.
@@ -265,7 +298,7 @@ class LatentPrior(PresetMixin, Stage):
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
-        """Compare predicted with true tokens, and pixels with the mask.
+        """Combine the cross-entropies of tokens and of pixels.
 
         Reference:
             `0.8 * CE(tokens) + 0.2 * CE(pixels)`, each averaged over the
@@ -273,7 +306,7 @@ class LatentPrior(PresetMixin, Stage):
         """
         del sample_weight
         weight, pixel_loss, guesses = 0.0, 0.0, None
-        masks = self.posterior.draw_up(y)
+        masks = self.posterior.pad_and_upscale(y)
         if self.pixel_classifier:
             weight = self.pixel_loss_weight
             size = ops.shape(masks)[1:3]
@@ -284,33 +317,30 @@ class LatentPrior(PresetMixin, Stage):
             guesses = argmax(pixel_logits)
 
         true_tokens, counted = self.posterior.target_tokens(masks, guesses)
-        surprise, tokens = self.vocabulary.cross_entropy(
+        total, tokens = self.vocabulary.cross_entropy(
             y_pred["features"], true_tokens, counted, training
         )
-        token_loss = shared_mean(surprise, ops.sum(counted))
+        token_loss = shared_mean(total, ops.sum(counted))
 
         self.token_loss.update_state(token_loss)
         self.pixel_loss.update_state(pixel_loss)
         self._update_metrics(x, y, tokens, true_tokens, counted, training)
-        return (1.0 - weight) * token_loss + weight * pixel_loss
+        return split_loss((1.0 - weight) * token_loss + weight * pixel_loss)
 
     def _update_metrics(self, x, y, tokens, true_tokens, counted, training):
-        is_right = ops.cast(tokens == true_tokens, "float32")
-        self.token_accuracy.update_state(is_right, sample_weight=counted)
+        is_correct = ops.cast(tokens == true_tokens, "float32")
+        self.token_accuracy.update_state(is_correct, sample_weight=counted)
         self._is_evaluating = not training
         if self._is_evaluating:
-            logits = self.posterior.class_logits(
-                self.posterior.tokenizer.decode(tokens),
-                ops.shape(x)[1],
-                ops.shape(x)[2],
-            )
+            size = ops.shape(x)[1:3]
+            logits = self.posterior.token_decoder.logits(tokens, *size)
             self.scores.update_state(y, argmax(logits))
 
     def get_metrics_result(self):
-        """Leave out the scores of masks in training: none are decoded."""
+        """Return the metrics; in training, no masks are decoded and scored."""
         results = super().get_metrics_result()
         if not self._is_evaluating:
-            for name in self.scores.result():
+            for name in self.scores.result_names:
                 results.pop(name)
         return results
 
@@ -322,16 +352,16 @@ class LatentPrior(PresetMixin, Stage):
 
     @classmethod
     def from_config(cls, config):
-        # Priors that were saved before photos were padded saw none padded.
+        # Priors saved before there was padding were trained without it.
         return super().from_config({"pad_to": 1, **config})
 
     def with_posterior(self, posterior):
-        """Return a prior for other classes that keeps what was learned.
+        """Return a prior for other classes, initialized with these weights.
 
-        Everything up to the last map is copied. So is the vocabulary if the
-        new posterior has the same tokenizer, whose tokens mean the same. The
-        pixel classifier starts anew, and so does its guidance. Continue with
-        `adapt`, where it guides, and `fit`.
+        All layers up to the last feature map are copied, and the vocabulary,
+        too, if the new posterior has the same tokenizer. The pixel classifier
+        is initialized anew, and so are the vocabulary's weights of its
+        outputs. Continue with `adapt` if it is "guiding", and with `fit`.
 
         Args:
             posterior: The `LatentPosterior` of the new classes.
@@ -349,9 +379,9 @@ class LatentPrior(PresetMixin, Stage):
             new_layer.set_weights(old_layer.get_weights())
         if _same_weights(self.posterior.tokenizer, posterior.tokenizer):
             kernel, bias = self.vocabulary.get_weights()
-            anew, _ = new.vocabulary.get_weights()
+            fresh, _ = new.vocabulary.get_weights()
             kept = self.config["projection"]
-            kernel = np.concatenate([kernel[:kept], anew[kept:]])
+            kernel = np.concatenate([kernel[:kept], fresh[kept:]])
             new.vocabulary.set_weights([kernel, bias])
         return new
 
@@ -362,8 +392,8 @@ class LatentPrior(PresetMixin, Stage):
         Args:
             preset: Path or name, see `gss_keras.presets.PresetMixin`.
             load_weights: False for random weights.
-            posterior: A `LatentPosterior` of other classes to go on with; see
-                `with_posterior`.
+            posterior: A `LatentPosterior` of other classes to fine-tune on;
+                see `with_posterior`.
             **kwargs: `dtype`, the precision to compute in.
 
         Returns:
@@ -376,22 +406,22 @@ class LatentPrior(PresetMixin, Stage):
 def _level_shapes(backbone):
     channels = getattr(backbone, "channels", None)
     received = sorted(channels) if isinstance(channels, dict) else channels
-    if received is None or any(s not in received for s in _STRIDES):
+    if received is None or any(s not in received for s in STRIDES):
         raise ValueError(
-            f"`backbone` must give feature maps of strides {_STRIDES} and say "
-            "so in its `channels`. Wrap a KerasHub or KerasCV backbone in "
-            "`gss_keras.backbones.FeaturePyramid`. "
+            f"`backbone` must return feature maps of strides {STRIDES} and "
+            "have a dict `channels` of them. Wrap a KerasHub or KerasCV "
+            "backbone in `gss_keras.backbones.FeaturePyramid`. "
             f"Received: {type(backbone).__name__} with strides {received}"
         )
-    return [(None, None, None, channels[stride]) for stride in _STRIDES]
+    return [(None, None, None, channels[stride]) for stride in STRIDES]
 
 
 def _check_token_stride(posterior):
-    if posterior.token_stride != _STRIDES[0]:
+    if posterior.token_stride != STRIDES[0]:
         raise ValueError(
-            "`posterior` must place its tokens at 1/4 of the photo: the "
-            "tokenizer's stride divided by `mask_scale` must be 4. Choose a "
-            "tokenizer or `mask_scale` that fits. Received: stride="
+            "`posterior` must have tokens of stride 4 on the photo: the "
+            "tokenizer's stride divided by `mask_scale` must be 4. Choose "
+            "another tokenizer or `mask_scale`. Received: stride="
             f"{posterior.tokenizer.stride}, mask_scale={posterior.mask_scale}"
         )
 

@@ -1,6 +1,4 @@
-"""From photo to mask: the prior's tokens, decoded and read back."""
-
-import functools
+"""Stage III, inference: photo to mask through tokens."""
 
 import keras
 import numpy as np
@@ -9,9 +7,9 @@ from keras import ops
 from gss_keras.checks import check_photos
 from gss_keras.direct.decoder import check_decoder
 from gss_keras.models.base_segmenter import BaseSegmenter
-from gss_keras.models.stage import Answer
-from gss_keras.ops.backend import argmax, resize_bilinear
-from gss_keras.ops.padding import crop
+from gss_keras.models.codec import DirectTokenDecoder, TokenizerDecoder
+from gss_keras.models.inference import certainty_at_pixels
+from gss_keras.ops.backend import argmax
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
@@ -19,23 +17,30 @@ class GenerativeSegmenter(BaseSegmenter):
     """Segment photos by generating their masks.
 
     The prior predicts tokens, the tokenizer decodes them to a maskige, and
-    the inverse mapping reads the class of each pixel off its color. `fit`
-    trains a learned inverse mapping on what the frozen prior predicts, and
+    the inverse mapping X^-1 classifies its pixels by color. `fit` trains a
+    learned inverse mapping on the predictions of the frozen prior, and
     nothing else.
+
+    `infer` offers further outputs: `tokens`, int32 `(batch, ceil(height / 4),
+    ceil(width / 4))`; `token_probabilities`, float32 of the same shape;
+    `class_probabilities`, float32 of the same shape with `num_classes`
+    channels, of the prior's pixel branch; and `maskige`, float32 in [0, 1],
+    `mask_scale` times the photos' size, rounded up to whole tokens, and 3
+    channels.
 
     Args:
         prior: A trained `LatentPrior`.
         window: Height and width in pixels of the windows in which `predict`
-            and `evaluate` score a photo unless told otherwise; by default
+            and `evaluate` segment a photo unless told otherwise; by default
             they take it as a whole.
-        stride: Distance of the windows downwards and sideways; by default two
-            thirds of the window.
-        inverse: What reads the decoded maskiges: a name or layer as for
-            `LatentPosterior`; by default the posterior's own inverse. A
-            learned one is trained here on what the prior predicts, and leaves
-            the prior and its posterior as they are.
-        decoder: A trained `DirectDecoder`, which reads the tokens in place of
-            the tokenizer's decoder and the inverse mapping; none by default.
+        stride: Vertical and horizontal distance of the windows; by default
+            two thirds of the window.
+        inverse: The inverse mapping of decoded maskiges: a name or layer as
+            for `LatentPosterior`; by default the posterior's own. A learned
+            one is trained here on predictions, and leaves the prior and its
+            posterior unchanged.
+        decoder: A trained `DirectDecoder`, which replaces the tokenizer's
+            decoder and the inverse mapping; none by default.
         **kwargs: Passed to `keras.Model`.
 
     Call arguments:
@@ -56,6 +61,15 @@ class GenerativeSegmenter(BaseSegmenter):
 
     parts = ("prior", "inverse", "decoder")
     frozen_part = "prior"
+    output_names = (
+        "masks",
+        "confidence",
+        "tokens",
+        "maskige",
+        "logits",
+        "token_probabilities",
+        "class_probabilities",
+    )
 
     def __init__(
         self, prior, window=None, stride=None, inverse=None, decoder=None,
@@ -73,7 +87,7 @@ class GenerativeSegmenter(BaseSegmenter):
             prior.posterior.num_classes, window, stride, None, **kwargs
         )
         self.prior = prior
-        self.inverse = prior.posterior.adopt_inverse(inverse)
+        self.inverse = prior.posterior.make_inverse(inverse)
         self.decoder = decoder
         self.built = True
 
@@ -87,59 +101,67 @@ class GenerativeSegmenter(BaseSegmenter):
         """Names of the classes, a tuple of strings, or None if not known."""
         return self.posterior.classes
 
+    @property
+    def token_decoder(self):
+        """The half of the codec from tokens to masks, see `models.codec`."""
+        if self.decoder:
+            return DirectTokenDecoder(self.decoder, self.posterior.alignment)
+        return TokenizerDecoder(self.posterior, self.inverse)
+
+    @property
+    def certainty_channels(self):
+        is_token = self.prior.certainty_output == "token_probabilities"
+        return 1 if is_token else self.num_classes
+
+    @property
+    def output_inputs(self):
+        return {
+            "confidence": ("masks", "certainty"),
+            "certainty": (self.prior.certainty_output,),
+            "token_probabilities": ("tokens",),
+            "class_probabilities": ("tokens",),
+            "maskige": ("tokens",),
+            "logits": (self.token_decoder.reads,),
+            "masks": (self.token_decoder.reads,),
+        }
+
     def learned_layers(self):
         return [self.decoder or self.inverse or self.posterior.inverse]
 
-    def call(self, photos, training=None):
-        tokens = self.prior.predict_tokens(photos)
-        height, width = ops.shape(photos)[1], ops.shape(photos)[2]
-        return self.decode(tokens, height, width, training=training)
+    def compute_outputs(self, photos, needed, known, training=False):
+        """Follow a photo: prior -> tokens -> decoder -> maskige -> X^-1.
 
-    def decode(self, tokens, height, width, maskige=None, training=None):
-        """Read class logits of a photo's size off its tokens.
-
-        Args:
-            tokens: Int tensor of shape `(batch, ceil(height / 4),
-                ceil(width / 4))`.
-            height: Height of the photo in pixels.
-            width: Width of the photo in pixels.
-            maskige: What the tokenizer decodes the tokens to, where that is
-                at hand; float `(batch, h, w, 3)`.
-            training: Whether what reads them is being trained.
-
-        Returns:
-            Float32 tensor of shape `(batch, height, width, num_classes)`.
+        Only what is needed is computed. Arguments and result as for
+        `BaseSegmenter.compute_outputs`.
         """
-        if self.decoder:
-            logits = self.decoder(tokens)
-            if self.posterior.config["alignment"] == "stretch":
-                return resize_bilinear(logits, height, width)
-            return crop(logits, height, width)
-        if maskige is None:
+        height, width = ops.shape(photos)[1:3]
+        results = dict(known)
+        if needed & {"tokens", self.prior.certainty_output}:
+            results = {**self.prior.infer(photos, needed), **known}
+        tokens = results.get("tokens")
+        if "maskige" in needed:
             maskige = self.posterior.tokenizer.decode(tokens)
-        return self.posterior.class_logits(
-            maskige, height, width, training=training, inverse=self.inverse
-        )
-
-    def decode_masks(self, tokens, height, width, maskige=None):
-        """Read the best class of every pixel off tokens.
-
-        Takes less memory than the best of the logits that `decode` gives.
-        Arguments as for `decode`.
-
-        Returns:
-            Int32 tensor of shape `(batch, height, width)`.
-        """
-        if self.decoder:
-            return argmax(self.decode(tokens, height, width))
-        if maskige is None:
-            maskige = self.posterior.tokenizer.decode(tokens)
-        return self.posterior.read_masks(
-            maskige, height, width, inverse=self.inverse
-        )
+            results["maskige"] = ops.cast(maskige, "float32")
+        maskige = results.get("maskige")
+        decoder = self.token_decoder
+        if "logits" in needed:
+            results["logits"] = decoder.logits(
+                tokens, height, width, maskige, training
+            )
+            results["masks"] = argmax(results["logits"])
+        elif "masks" in needed:
+            results["masks"] = decoder.masks(tokens, height, width, maskige)
+        if "certainty" in needed:
+            results["certainty"] = certainty_at_pixels(
+                results[self.prior.certainty_output],
+                self.posterior.token_stride,
+                height,
+                width,
+            )
+        return results
 
     def predict_maskiges(self, x, batch_size=4, verbose=0, **kwargs):
-        """Paint the masks as the tokenizer decodes them, before X^-1.
+        """Decode predicted tokens to maskiges, without X^-1.
 
         Arguments as for `predict`.
 
@@ -147,23 +169,22 @@ class GenerativeSegmenter(BaseSegmenter):
             Float32 maskiges in [0, 1], `(..., height, width, 3)`, of
             `mask_scale` times the photos' size, rounded up to whole tokens.
         """
-        return self._predict_with(
-            self._maskiges, x, batch_size=batch_size, verbose=verbose, **kwargs
-        )
+        predict = self._predict_function("maskige", "whole")
+        kwargs |= {"batch_size": batch_size, "verbose": verbose}
+        return self._map_photos(predict, x, **kwargs)
 
     def sample(self, photos, n=4, temperature=1.0, seed=None):
-        """Draw several masks that the prior holds possible.
+        """Sample several masks from the prior's distribution over tokens.
 
-        Where `predict` takes the likeliest token at each position, this
-        draws tokens with their probabilities: where the hypotheses differ,
-        the model is in doubt.
+        Where `predict` takes the most probable token at each position, this
+        samples tokens from their softmax: where the masks differ, the model
+        is uncertain.
 
         Args:
             photos: One photo or a batch, as for `predict`.
-            n: Number of masks for each photo.
-            temperature: Above 0; below 1 stays closer to the likeliest
-                tokens, above 1 strays further.
-            seed: Integer that makes the draw repeatable.
+            n: Number of masks per photo.
+            temperature: Softmax temperature, above 0.
+            seed: Integer that makes the samples reproducible.
 
         Returns:
             Int32 masks `(n, height, width)` for one photo, `(n, batch,
@@ -179,34 +200,17 @@ class GenerativeSegmenter(BaseSegmenter):
             )
         photos = check_photos(photos)
         batch = photos if photos.ndim == 4 else photos[None]
-        logits = self.prior.token_logits(ops.convert_to_tensor(batch))
-        size = logits.shape[-1]
+        batch = ops.convert_to_tensor(batch)
+        logits = self.prior.token_logits(batch)
+        grid, size = ops.shape(logits)[1:3], logits.shape[-1]
         logits = ops.reshape(logits, (-1, size)) / temperature
-        drawn = keras.random.categorical(logits, n, dtype="int32", seed=seed)
-        grid = tuple(-(-side // 4) for side in batch.shape[1:3])
-        drawn = [ops.reshape(drawn[:, i], (-1, *grid)) for i in range(n)]
-        masks = [
-            ops.convert_to_numpy(self.decode_masks(t, *batch.shape[1:3]))
-            for t in drawn
-        ]
+        samples = keras.random.categorical(logits, n, dtype="int32", seed=seed)
+        masks = []
+        for index in range(n):
+            tokens = ops.reshape(samples[:, index], (-1, *grid))
+            found = self.infer(batch, window="whole", known={"tokens": tokens})
+            masks.append(ops.convert_to_numpy(found["masks"]))
         return np.stack(masks if photos.ndim == 4 else [m[0] for m in masks])
-
-    # Cached outside Keras' tracking: both wrap this model, no part of it.
-    @functools.cached_property
-    def _masks(self):
-        def masks(photos):
-            tokens = self.prior.predict_tokens(photos)
-            return self.decode_masks(tokens, *ops.shape(photos)[1:3])
-
-        return Answer(self, masks).predict
-
-    @functools.cached_property
-    def _maskiges(self):
-        def maskige(photos):
-            tokens = self.prior.predict_tokens(photos)
-            return self.posterior.tokenizer.decode(tokens)
-
-        return Answer(self, maskige).predict
 
     @classmethod
     def from_preset(cls, preset, load_weights=True, posterior=None, dtype=None):
@@ -217,10 +221,11 @@ class GenerativeSegmenter(BaseSegmenter):
                 of a bundled preset or a published model, see
                 `gss_keras.presets`.
             load_weights: False for random weights.
-            posterior: A `LatentPosterior` of other classes to go on with; the
-                prior keeps its features, see `LatentPrior.with_posterior`.
+            posterior: A `LatentPosterior` of other classes to fine-tune on;
+                the prior keeps its features, see
+                `LatentPrior.with_posterior`.
             dtype: Precision to compute in: "bfloat16" or "float16";
-                "mixed_bfloat16" or "mixed_float16" to train on; "float32".
+                "mixed_bfloat16" or "mixed_float16" to train; "float32".
                 By default that of Keras' global policy.
 
         Returns:
@@ -228,7 +233,7 @@ class GenerativeSegmenter(BaseSegmenter):
 
         Raises:
             ValueError: If the preset is absent, damaged or of another class,
-                or there is no such precision.
+                or the precision is unknown.
         """
         segmenter = super().from_preset(preset, load_weights, dtype)
         if posterior is None:

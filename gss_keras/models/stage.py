@@ -1,37 +1,40 @@
-"""What the three models have in common: each trains only a part of itself."""
+"""Base class of the trainable stages, each of which trains a part of itself."""
 
 import contextlib
 
 import keras
 
 from gss_keras import distribution
+from gss_keras.ops.private import NoDistributedBuild, skip_empty_weight_decay
 
 
-class _Predicting(keras.Model):
-    """A model that predicts any number of photos on any number of devices."""
+class Predictor(NoDistributedBuild):
+    """A model whose `predict` takes any number of samples on any devices."""
 
     def predict(self, x, batch_size=None, **kwargs):
-        filled, _, batch_size = distribution.fill_up(x, None, batch_size)
-        results = super().predict(filled, batch_size=batch_size, **kwargs)
-        if filled is x:
+        padded, _, batch_size = distribution.fill_up(x, None, batch_size)
+        results = super().predict(padded, batch_size=batch_size, **kwargs)
+        if padded is x:
             return results
         return keras.tree.map_structure(lambda a: a[: len(x)], results)
 
 
-class Stage(_Predicting):
-    """A Keras model that holds more than it trains.
+class Stage(Predictor):
+    """A Keras model that trains only one part of what it holds.
 
     The posterior holds a tokenizer, the prior a posterior, the segmenter a
-    prior: all of it is saved and moved with its model, but `fit` may touch
-    only the part that the stage is there to learn. What stays frozen is
-    decided by the stage that trains, not by flags on the shared parts, so
-    that evaluating a segmenter in between does not freeze its prior.
+    prior. All of it is saved and moved with its model, but `fit` updates only
+    the part that the stage is there to learn. The stage that trains decides
+    what is frozen, not flags on the shared parts, so evaluating a segmenter
+    between two epochs does not freeze its prior.
 
-    A subclass names its part in `learned_layers()`, refuses malformed arrays
-    in `check_data()`, and keeps its constructor's arguments for `get_config`:
-    layers as attributes named in `parts`, all others in the dict `config`.
-    `frozen_part` names the one of them that stays as it is, if any, and
-    `is_adaptable` says whether there is something for `adapt(masks)` to count.
+    A subclass names the trained layers in `learned_layers()`, validates
+    arrays in `check_data()`, and keeps its constructor's arguments for
+    `get_config`: layers as attributes named in `parts`, all others in the dict
+    `config`. `frozen_part` names the part that never changes, if any, and
+    `is_adaptable` says whether `adapt(masks)` computes statistics before
+    `fit`. Each `compute_loss` ends with `distribution.split_loss`, as Keras
+    does for its own losses.
     """
 
     parts = ()
@@ -39,19 +42,19 @@ class Stage(_Predicting):
     is_adaptable = False
 
     def learned_layers(self):
-        """Return the layers whose weights `fit` may change."""
+        """Return the layers whose weights `fit` updates."""
         raise NotImplementedError
 
     def check_data(self, x, y=None):
-        """Raise a ValueError if arrays handed to `fit` are malformed."""
+        """Raise a ValueError if arrays passed to `fit` are malformed."""
 
     def training_state(self):
-        """List the variables that a training changes, random state included.
+        """Return the variables that training changes, RNG state included.
 
         Returns:
             List of variables, in an order that depends on the model's
-            configuration alone: all but those of the frozen part, except what
-            is learned of it, and those of metrics.
+            configuration alone: all but those of metrics and of the frozen
+            part, except what is learned of it.
         """
         frozen = {id(v) for v in self.metrics_variables}
         if self.frozen_part:
@@ -59,46 +62,43 @@ class Stage(_Predicting):
             frozen |= {id(v) for v in part.variables}
         learned = [v for part in self.learned_layers() for v in part.variables]
         changing = [v for v in self.variables if id(v) not in frozen]
-        return _distinct([*learned, *changing])
+        return _unique([*learned, *changing])
 
     def fit(self, x=None, y=None, batch_size=None, **kwargs):
         self.check_data(x, y)
         self.build_optimizer()
         distribution.start_together(self)
         x, y, batch_size = distribution.fill_up(x, y, batch_size)
-        held_out = kwargs.get("validation_data")
-        if isinstance(held_out, tuple) and len(held_out) == 2:
-            *held_out, size = distribution.fill_up(
-                *held_out, kwargs.get("validation_batch_size") or batch_size
+        validation = kwargs.get("validation_data")
+        if isinstance(validation, tuple) and len(validation) == 2:
+            *validation, size = distribution.fill_up(
+                *validation, kwargs.get("validation_batch_size") or batch_size
             )
             kwargs |= {
-                "validation_data": tuple(held_out),
+                "validation_data": tuple(validation),
                 "validation_batch_size": size,
             }
         return super().fit(x, y, batch_size=batch_size, **kwargs)
 
-    def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
+    def evaluate(
+        self, x=None, y=None, batch_size=None, return_dict=False, **kwargs
+    ):
         self.check_data(x, y)
         x, y, batch_size = distribution.fill_up(x, y, batch_size)
         with distribution.shared_evaluation(x, self.metrics) as is_shared:
-            results = super().evaluate(x, y, batch_size=batch_size, **kwargs)
-        if not is_shared:
-            return results
-        pooled = {k: float(v) for k, v in self.get_metrics_result().items()}
-        if isinstance(results, dict):
-            return pooled
-        return self._flatten_metrics_in_order(pooled)
-
-    def _maybe_symbolic_build(self, *args, **kwargs):
-        """Skip what a stage needs not, since it is built from the start.
-
-        Keras would average the shares that TensorFlow's replicas get of the
-        first batch, and fails where they differ in size.
-        """
-
-    def _compute_loss(self, *args, **kwargs):
-        # Keras does this for its own losses only.
-        return distribution.split_loss(super()._compute_loss(*args, **kwargs))
+            results = super().evaluate(
+                x, y, batch_size=batch_size, return_dict=True, **kwargs
+            )
+        if is_shared:
+            results = self.get_metrics_result()
+        # In the order of the metrics, which dicts that went through JAX lose.
+        results = {
+            name: float(results[name])
+            for metric in self.metrics
+            for name in getattr(metric, "result_names", [metric.name])
+            if name in results
+        }
+        return results if return_dict else list(results.values())
 
     def get_config(self):
         parts = {
@@ -109,7 +109,7 @@ class Stage(_Predicting):
 
     @classmethod
     def from_config(cls, config):
-        # A part that came later is absent where a model was saved before.
+        # Models saved by earlier versions lack parts that were added later.
         parts = {
             part: keras.saving.deserialize_keras_object(config[part])
             for part in cls.parts
@@ -118,41 +118,29 @@ class Stage(_Predicting):
         return cls(**{**config, **parts})
 
     def build_optimizer(self):
-        """Make the optimizer's variables before the first step is traced.
+        """Create the optimizer's variables before the first step is traced.
 
-        Left to itself, TensorFlow makes them while it traces the step and
-        then traces it once more: 54 seconds instead of 27 until the first
-        step of a small prior is done.
+        Otherwise TensorFlow creates them while it traces the step and then
+        traces it a second time: 54 seconds instead of 27 until the first step
+        of a small prior is done.
         """
-        if self.compiled and self.optimizer and not self.optimizer.built:
+        if not self.compiled:
+            return
+        if self.optimizer and not self.optimizer.built:
             strategy = getattr(self, "distribute_strategy", None)
             with strategy.scope() if strategy else contextlib.nullcontext():
                 self.optimizer.build(self.trainable_variables)
-        self._stop_needless_decay()
-
-    def _stop_needless_decay(self):
-        """Turn weight decay off where every learned variable is exempt.
-
-        Keras' optimizers for PyTorch fail on an empty list of variables to
-        decay, which is what learned colors alone give.
-        """
-        if not self.compiled or not getattr(self.optimizer, "weight_decay", 0):
-            return
-        decays = map(self.optimizer._use_weight_decay, self.trainable_variables)
-        if not any(decays):
-            # Its `weight_decay` stays as it is, to be saved and loaded.
-            self.optimizer._apply_weight_decay = lambda _: None
+        skip_empty_weight_decay(self.optimizer, self.trainable_variables)
 
     @property
     def trainable_variables(self):
         if not self.trainable:
             return []
-        learned = _distinct(
+        return _unique(
             variable
             for layer in self.learned_layers()
             for variable in layer.trainable_variables
         )
-        return learned
 
     @property
     def non_trainable_variables(self):
@@ -169,22 +157,5 @@ class Stage(_Predicting):
         return [w for w in self.weights if id(w) not in learned]
 
 
-def _distinct(variables):
+def _unique(variables):
     return list({id(variable): variable for variable in variables}.values())
-
-
-class Answer(_Predicting):
-    """Give one answer of a model through Keras' `predict`."""
-
-    def __init__(self, model, answer):
-        super().__init__(name="answer")
-        self.model = model
-        self.answer = answer
-        self.built = True
-
-    def call(self, photos, training=None):
-        # Not used, but Keras hands `training=False` on from here to all inner
-        # layers. Left open, its preprocessing layers, as KerasHub's heads
-        # have, turn whatever comes after them to training.
-        del training
-        return self.answer(photos)

@@ -1,20 +1,16 @@
-"""The few operations that a backend must be asked for by name."""
-
-import ctypes
-import functools
-import sys
+"""Operations that need the backend's own API: resizing, argmax, loops."""
 
 import keras
+import numpy as np
 from keras import ops
 
 
 def resize_bilinear(features, height, width):
-    """Resize maps bilinearly, to sizes that may be known only at run time.
+    """Resize feature maps bilinearly, also to sizes known only at run time.
 
-    Pixel centers lie at half integers and nothing is smoothed when a map
-    shrinks, which is what PyTorch calls `align_corners=False`. Keras' own
-    resize compares the size with zero in Python and so refuses sizes that
-    TensorFlow knows only at run time.
+    Half-pixel centers without antialiasing, PyTorch's `align_corners=False`.
+    Keras' own resize compares the size with zero in Python, which raises for
+    dynamic sizes on TensorFlow.
 
     Args:
         features: Float tensor of shape `(batch, height, width, channels)`.
@@ -43,10 +39,10 @@ def resize_bilinear(features, height, width):
 
 
 def argmax(logits):
-    """Return the index of the largest entry of the last axis as int32.
+    """Return the argmax over the last axis as int32.
 
-    The first of equal entries wins. On TensorFlow this avoids the bitcast
-    that Keras adds for negative zeros, which ONNX Runtime and others refuse.
+    Ties go to the first index. On TensorFlow this avoids the bitcast that
+    Keras adds for negative zeros, which ONNX Runtime and others reject.
 
     Args:
         logits: Float tensor of shape `(..., entries)`.
@@ -62,12 +58,12 @@ def argmax(logits):
 
 
 def add_scaled(features, others, scale):
-    """Add maps of one shape, the others times a number, without one between.
+    """Compute `features + scale * others` without an intermediate tensor.
 
     Args:
         features: Float tensor.
-        others: Float tensor of the same shape that nobody else reads; where
-            PyTorch needs no gradient, the sum takes its place in memory.
+        others: Float tensor of the same shape, not used elsewhere: without
+            gradients, PyTorch computes the sum in its memory.
         scale: Float.
 
     Returns:
@@ -80,15 +76,15 @@ def add_scaled(features, others, scale):
     return others.mul_(scale).add_(features)
 
 
-def halve(features):
-    """Keep the largest of each 2 x 2 positions.
+def max_pool_2x2(features):
+    """Apply 2x2 max pooling of stride 2.
 
-    Keras' pooling copies maps on PyTorch, and writes down where each largest
-    one was, which is for gradients alone.
+    On PyTorch, Keras' pooling copies feature maps and stores the indices of
+    the maxima, which only gradients need.
 
     Args:
         features: Float tensor `(batch, rows, columns, channels)`; an odd
-            last row or column is left out.
+            last row or column is dropped.
 
     Returns:
         Tensor of shape `(batch, rows // 2, columns // 2, channels)`.
@@ -104,29 +100,8 @@ def halve(features):
     return result.permute(0, 2, 3, 1)
 
 
-@functools.cache
-def keep_freed_memory():
-    """Let the C library keep freed memory for the next training step.
-
-    As soon as TensorFlow reads batches from Python, it tells glibc to give
-    every freed block above 128 kB back to the system at once, and each step
-    asks for it again, page by page: on two CPU cores this doubled the time of
-    a step. Call this after the first batch was asked for; it undoes that.
-    Without TensorFlow or glibc, nothing happens.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return
-    library = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if hasattr(library, "mallopt"):
-        # From glibc's malloc.h: the number of blocks mapped one by one, and
-        # how much free memory at the end of the heap is kept.
-        max_mapped, trim_threshold = -4, -1
-        library.mallopt(max_mapped, 0)
-        library.mallopt(trim_threshold, 2**31 - 1)
-
-
 def is_jax_on_cpu():
-    """Return whether JAX computes here, and on nothing better than a CPU."""
+    """Return whether the backend is JAX on a CPU."""
     if keras.backend.backend() != "jax":
         return False
     import jax
@@ -135,21 +110,23 @@ def is_jax_on_cpu():
 
 
 def loop_in_turn(count, step, total):
-    """Carry a tensor through a loop, one step after the other.
+    """Run a loop that carries a tensor, strictly sequentially.
 
-    TensorFlow would otherwise begin up to ten steps at a time, which is ten
-    times the memory.
+    TensorFlow's own loops run up to ten iterations in parallel, with ten
+    times the peak memory.
 
     Args:
-        count: Number of steps; integer or scalar integer tensor.
-        step: Function from the step's index and the tensor to the next one,
+        count: Number of iterations; integer or scalar integer tensor.
+        step: Function from the index and the carried tensor to the next one,
             of the same shape.
-        total: The first one.
+        total: The initial tensor. For a NumPy array or None, this is a plain
+            Python loop.
 
     Returns:
-        The last one.
+        The carried tensor after the last iteration.
     """
-    if keras.backend.backend() == "tensorflow":
+    is_tensor = keras.ops.is_tensor(total)
+    if keras.backend.backend() == "tensorflow" and is_tensor:
         import tensorflow as tf
 
         def body(index, total):
@@ -167,20 +144,45 @@ def loop_in_turn(count, step, total):
     return total
 
 
-def scan_in_turn(count, step, carry):
-    """Run a loop that also collects a result of every step.
-
-    As in `loop_in_turn`, no step begins before the one before it has ended.
+def add_region(total, scores, top, left):
+    """Add scores to a rectangle of a larger tensor, in place if possible.
 
     Args:
-        count: Number of steps, at least 1; integer or scalar integer tensor.
-        step: Function from the step's index and the carried tensors to the
-            next carried ones, of the same shapes, and a tuple of results.
-        carry: Tuple of tensors that the first step gets; may be empty.
+        total: Float32 NumPy array or tensor `(batch, height, width,
+            channels)`. NumPy arrays and PyTorch tensors are changed in place.
+        scores: The same with fewer rows and columns.
+        top: First row of the rectangle; integer or scalar integer tensor.
+        left: First column; integer or scalar integer tensor.
 
     Returns:
-        The tensors that the last step carries on, and a tuple of the results,
-        those of all steps stacked along a new first axis.
+        The sum, of the shape of `total`.
+    """
+    is_array = isinstance(total, np.ndarray)
+    height, width = scores.shape[1:3] if is_array else ops.shape(scores)[1:3]
+    if is_array or keras.backend.backend() == "torch":
+        total[:, top : top + height, left : left + width] += scores
+        return total
+    below = ops.shape(total)[1] - top - height
+    right = ops.shape(total)[2] - left - width
+    padding = [[0, 0], [top, below], [left, right], [0, 0]]
+    return total + ops.pad(scores, padding)
+
+
+def scan_in_turn(count, step, carry):
+    """Run a sequential loop that also collects a result per iteration.
+
+    As in `loop_in_turn`, iterations never overlap.
+
+    Args:
+        count: Number of iterations, at least 1; integer or scalar integer
+            tensor.
+        step: Function from the index and the carried tensors to the next
+            carried ones, of the same shapes, and a tuple of results.
+        carry: Tuple of the initial carried tensors; may be empty.
+
+    Returns:
+        The carried tensors after the last iteration, and a tuple of the
+        results, stacked along a new first axis.
     """
     if keras.backend.backend() == "jax":
         import jax
@@ -204,7 +206,7 @@ def scan_in_turn(count, step, carry):
 
 
 class _Collected:
-    """Results of a loop: on PyTorch written where they stay, or stacked."""
+    """Collect the results of a loop: preallocated on PyTorch, else stacked."""
 
     def __init__(self, count, example):
         self.parts, self.whole = [], None
@@ -224,7 +226,7 @@ class _Collected:
 def _scan_in_graph(count, step, carry):
     import tensorflow as tf
 
-    # Shows what a step gives; TensorFlow leaves out what nobody asks for.
+    # For the shapes and dtypes alone; TensorFlow prunes unused operations.
     _, results = step(0, carry)
     arrays = tuple(
         tf.TensorArray(r.dtype, count, element_shape=r.shape) for r in results
@@ -244,21 +246,20 @@ def _scan_in_graph(count, step, carry):
     return carry, tuple(array.stack() for array in arrays)
 
 
-def refuse_unless(requirements, tensor):
-    """Let a TensorFlow graph end with an error where a tensor has a bad shape.
+def assert_shape(requirements, tensor):
+    """Assert requirements on a tensor's shape in a TensorFlow graph.
 
-    Servers feed a graph without asking what shapes it was made for. So the
-    shape is hidden from TensorFlow first, which would else decide from what
-    it was told that all is well, and remove the question.
+    Servers feed a graph with any shape. The static shape is hidden first:
+    otherwise TensorFlow evaluates the assertion at trace time and prunes it.
 
     Args:
         requirements: Function from the tensor's shape, an int64 tensor of
-            any length, to pairs of a boolean tensor and of what to say where
-            it is false. Each is computed only where those before it are true.
+            any length, to pairs of a boolean tensor and an error message.
+            Each is evaluated only if those before it hold.
         tensor: Any tensor of known rank.
 
     Returns:
-        The same tensor, which fails to be computed unless all is well.
+        The same tensor, with the assertions as control dependencies.
     """
     import tensorflow as tf
 
@@ -275,11 +276,11 @@ def refuse_unless(requirements, tensor):
 
 
 def write_records(path, records):
-    """Write a file of TensorFlow's record format.
+    """Write a TFRecord file.
 
     Args:
         path: Path of the file.
-        records: Bytes strings, one a record.
+        records: Iterable of bytes, one per record.
     """
     import tensorflow as tf
 

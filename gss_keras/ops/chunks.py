@@ -1,18 +1,18 @@
-"""Divide the positions of maps into chunks that are worked on in turn."""
+"""Split the positions of feature maps into chunks of equal size."""
 
 from keras import ops
 
 
 class Chunks:
-    """Equal chunks of the positions of a batch of maps.
+    """Split the positions of a batch of feature maps into equal chunks.
 
-    The last chunk ends where the positions do, so it may begin with some that
-    the chunk before it had, too. A size that divides the positions of a map
-    is taken where there is one that is not much smaller: then none do.
+    The last chunk ends with the positions, so it may overlap the one before
+    it. A chunk size that divides the number of positions, and so avoids the
+    overlap, is preferred if it is not much smaller.
 
     Args:
         maps: Tensor of shape `(batch, height, width, channels)`.
-        most: Positions of a chunk, at most.
+        most: Largest number of positions of a chunk.
 
     Example:
         >>> chunks = Chunks(ops.zeros((2, 3, 5, 1)), most=8)
@@ -27,7 +27,7 @@ class Chunks:
         self.shape = ops.shape(maps)[:-1]
         batch, height, width = self.shape
         self.positions = batch * height * width
-        # The batch is often known only at run time, and the sides are not.
+        # Often only the batch size is dynamic, and the sides are static.
         known = height * width
         if isinstance(self.positions, int):
             known = self.positions
@@ -54,28 +54,28 @@ class Chunks:
         shape = self.size, rows.shape[-1]
         return ops.slice(rows, (self.start(index), 0), shape)
 
-    def without_seen(self, rows, index):
-        """Return a chunk's rows with zeros where a chunk before had them."""
+    def mask_repeated(self, rows, index):
+        """Return a chunk's rows, zero where the chunk before has them, too."""
         if self.is_even:
             return rows
         is_new = ops.arange(self.size) >= index * self.size - self.start(index)
         return rows * ops.cast(is_new, rows.dtype)[:, None]
 
-    def join(self, answers):
-        """Turn answers `(count, size)` to `(batch, height, width)`."""
-        answers = ops.reshape(answers, (-1,))
+    def join(self, results):
+        """Reshape results `(count, size)` to `(batch, height, width)`."""
+        results = ops.reshape(results, (-1,))
         if not self.is_even:
             last = (self.count - 1) * self.size
-            parts = answers[:last], answers[last + self._repeated() :]
-            answers = ops.concatenate(parts)
-        return ops.reshape(answers, self.shape)
+            parts = results[:last], results[last + self._repeated() :]
+            results = ops.concatenate(parts)
+        return ops.reshape(results, self.shape)
 
     def _repeated(self):
         return self.count * self.size - self.positions
 
 
 def _size(positions, most):
-    """Return a divisor near the most allowed, else what repeats the least."""
+    """Return a divisor near `most`, else the size with the least overlap."""
     for size in range(min(most, positions), most // 2, -1):
         if positions % size == 0:
             return size

@@ -1,8 +1,4 @@
-"""Gradients that a function works out by itself, where they lie.
-
-Backends are asked by name here as in `backend.py`: each has its own way to
-take gradients from elsewhere, and to write into a tensor.
-"""
+"""Custom gradients and in-place updates, by each backend's own API."""
 
 import functools
 
@@ -11,16 +7,17 @@ from keras import ops
 
 
 def with_gradients(function, *inputs):
-    """Call a function that works out its own gradients.
+    """Call a function that returns its own gradients.
 
     Args:
         function: Function of `inputs`. Returns a scalar, a tuple of further
-            results, which have no gradients, and a tuple of the scalar's
-            gradients with respect to the inputs, None for inputs without.
+            results without gradients, and a tuple of the scalar's gradients
+            with respect to the inputs, None for inputs without.
         *inputs: Tensors.
 
     Returns:
-        The scalar, whose gradients are these, and the further results.
+        The scalar, differentiable by these gradients, and the further
+        results.
     """
     backend = keras.backend.backend()
     if backend == "torch":
@@ -51,14 +48,14 @@ def with_gradients(function, *inputs):
         scalar, others, gradients = function(*inputs)
         return (scalar, *others), lambda scale, *_: scaled(scale, gradients)
 
-    # Variables are read here: a function may not use them unannounced.
+    # Read variables here: `tf.custom_gradient` forbids them inside.
     scalar, *others = call(*map(tf.convert_to_tensor, inputs))
     return scalar, tuple(others)
 
 
 @functools.cache
 def _torch_with_gradients():
-    """Define it where there is PyTorch."""
+    """Define the autograd function; needs PyTorch."""
     import torch
 
     class WithGradients(torch.autograd.Function):
@@ -73,10 +70,10 @@ def _torch_with_gradients():
         def backward(context, scale, *others):  # noqa: ARG004
             if context.gradients is None:
                 raise RuntimeError(
-                    "Gradients can be asked for once: they were written over. "
-                    "Compute the loss again."
+                    "Gradients can be computed only once, since they are "
+                    "scaled in place. Compute the loss again."
                 )
-            # Scaled where they lie: a copy would be as large.
+            # In place: a copy would be as large as the gradients.
             gradients, context.gradients = context.gradients, None
             return None, *(g if g is None else g.mul_(scale) for g in gradients)
 
@@ -84,9 +81,9 @@ def _torch_with_gradients():
 
 
 def zeros_to_write(tensor):
-    """Return zeros of a tensor's shape and dtype that `write_rows` may keep.
+    """Return zeros of a tensor's shape and dtype, to be updated in place.
 
-    TensorFlow would else make them a constant, which lasts, and copy it.
+    TensorFlow would turn `zeros_like` into a constant and copy it.
     """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -101,9 +98,9 @@ def zeros_to_write(tensor):
 
 
 def write_rows(whole, start, rows):
-    """Write rows into a tensor, where it lies if nothing else reads it.
+    """Update rows of a tensor, in place if nothing else reads it.
 
-    On PyTorch it always does; no gradients are to be asked for.
+    On PyTorch always in place. Not differentiable.
 
     Args:
         whole: Tensor of shape `(count, channels)`.
@@ -129,7 +126,7 @@ def write_rows(whole, start, rows):
 
 
 def add_product(total, left, right):
-    """Add the product of a turned matrix and another one, likewise in place.
+    """Compute `total + transpose(left) @ right`, in place if possible.
 
     Args:
         total: Float tensor of shape `(rows, columns)`.

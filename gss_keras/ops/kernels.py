@@ -1,43 +1,47 @@
-"""Products and convolutions, each as fast as the backend can."""
+"""Convolutions, matrix products and normalization, fast on each backend."""
 
 import keras
 from keras import ops
 
-# Numbers that a processor takes at a time. Over an axis of fewer, PyTorch
-# compares one class after the other, at six times the time.
-_FEW = 16
+# SIMD width in float32 values. With fewer classes along the last axis,
+# PyTorch's cross-entropy runs scalar code, six times slower.
+_SIMD_WIDTH = 16
 
 
 def lay_out_kernel(variable):
-    """Keep a kernel in memory in the order in which convolutions read it.
+    """Store a convolution kernel in the memory layout PyTorch computes in.
 
-    PyTorch reads kernels filter by filter. Keras keeps them channel by
-    channel, so they were turned anew at every call: 41 % of the time of a
-    convolution of 16 x 16 positions and 512 channels. Shape and values, and
-    hence files, stay as they are, and whatever is assigned is written into
-    this order.
+    PyTorch's kernels have the filters first. Keras has them last, so PyTorch
+    transposed them in memory at every call: 41 % of the time of a convolution
+    of 16 x 16 positions and 512 channels. Only strides change: shape, values
+    and files stay the same, and assignments keep the layout.
 
     Args:
         variable: Variable of shape `(rows, columns, channels, filters)`.
     """
-    # There is no value yet where Keras only asks for shapes.
-    if keras.backend.backend() == "torch" and variable._value is not None:
-        numbers = variable._value.data.permute(3, 0, 1, 2).contiguous()
-        variable._value.data = numbers.permute(1, 2, 3, 0)
+    if keras.backend.backend() != "torch":
+        return
+    import torch
+
+    kernel = variable.value
+    # While Keras only infers shapes, there is no parameter yet.
+    if isinstance(kernel, torch.nn.Parameter):
+        filters_first = kernel.data.permute(3, 0, 1, 2).contiguous()
+        kernel.data = filters_first.permute(1, 2, 3, 0)
 
 
 def convolve(
     features, kernel, padding="same", strides=1, dilation=1, bias=None
 ):
-    """Convolve maps, as fast as the backend can.
+    """Apply a 2-D convolution, channels last.
 
-    Keras' own convolution copies maps on PyTorch, once before and once after
-    it, to a layout that PyTorch does not ask for.
+    On PyTorch, Keras' own convolution copies feature maps before and after it
+    to a memory layout that PyTorch does not need.
 
     Args:
         features: Float tensor of shape `(batch, height, width, channels)`.
-        kernel: Tensor or variable `(side, side, channels, filters)`; with
-            fewer channels than the maps have, for as many groups of them.
+        kernel: Tensor or variable `(side, side, channels, filters)`; fewer
+            channels than the features have make a grouped convolution.
         padding: "valid" for none, or "same" for zeros on all sides; then
             `strides` is 1 and the kernel's sides are odd.
         strides: Positions from one kernel to the next.
@@ -45,8 +49,8 @@ def convolve(
         bias: Tensor or variable `(filters,)` to add, or None.
 
     Returns:
-        Tensor of shape `(batch, height, width, filters)`, less what the
-        kernel covers without padding, divided by the strides.
+        Tensor of shape `(batch, rows, columns, filters)`, where padding and
+        strides decide rows and columns, as in Keras.
     """
     if keras.backend.backend() == "torch":
         import torch.nn.functional as F  # noqa: N812
@@ -69,7 +73,7 @@ def convolve(
 
 
 def add_bias(features, bias):
-    """Add a number to each channel, as part of a convolution if it can be.
+    """Add a bias per channel, fused into a preceding convolution if possible.
 
     Args:
         features: Float tensor `(batch, height, width, channels)`.
@@ -82,23 +86,22 @@ def add_bias(features, bias):
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        # By this name TensorFlow knows what it computes with a convolution.
+        # TensorFlow fuses this operation, and no other addition.
         return tf.nn.bias_add(features, bias)
     return features + bias
 
 
-def spreads_fast():
-    """Return whether `spread` is there and the best way to double a map."""
+def has_fast_conv_transpose():
+    """Return whether `conv_transpose` is the fastest way to upsample."""
     return keras.backend.backend() == "torch"
 
 
-def spread(features, kernel, bias):
-    """Convolve backwards, to maps of twice the size; PyTorch only.
+def conv_transpose(features, kernel, bias):
+    """Apply a transposed convolution of stride 2, padding 1; PyTorch only.
 
     Args:
         features: Float tensor of shape `(batch, height, width, channels)`.
-        kernel: Tensor `(4, 4, channels, filters)`: what a position paints,
-            from the row above and the column before its own 2 x 2 on.
+        kernel: Tensor `(4, 4, channels, filters)`.
         bias: Tensor `(filters,)`.
 
     Returns:
@@ -115,22 +118,22 @@ def spread(features, kernel, bias):
 
 
 def copies_convolved_maps():
-    """Return whether Keras' own convolutions copy maps, see `convolve`."""
+    """Return whether Keras' convolutions copy feature maps, see `convolve`."""
     return keras.backend.backend() == "torch"
 
 
 def project(features, kernel, bias=None, activation=lambda result: result):
-    """Multiply the last axis by a matrix and add a bias, in one go.
+    """Apply a dense layer to the last axis: product, bias and activation.
 
-    Keras multiplies maps as they are and adds the bias in a second pass.
-    TensorFlow computes a bias, and what `gelu` does, within a product only
-    where that is one of two matrices.
+    Keras adds the bias in a second pass over the result. TensorFlow fuses
+    bias and GELU into a product of two matrices only, so features are
+    flattened to one.
 
     Args:
         features: Float tensor of shape `(..., channels)`.
         kernel: Tensor or variable `(channels, units)`.
         bias: Tensor or variable `(units,)` to add, or None.
-        activation: Function from what comes of it to a tensor of its shape.
+        activation: Elementwise function, the identity by default.
 
     Returns:
         Tensor of shape `(..., units)`.
@@ -150,11 +153,11 @@ def project(features, kernel, bias=None, activation=lambda result: result):
     return ops.reshape(result, (*ops.shape(features)[:-1], kernel.shape[1]))
 
 
-def attend(query, key, value, bias):
-    """Let queries gather values by how well their keys match.
+def attention(query, key, value, bias):
+    """Compute scaled dot-product attention with an additive bias.
 
-    PyTorch has this in one kernel, which never holds all scores; where
-    gradients are asked for that takes longer.
+    PyTorch has a fused kernel that never materializes all scores; with
+    gradients it is slower, so it serves inference only.
 
     Args:
         query: Float tensor of shape `(..., heads, queries, channels)`, with
@@ -172,24 +175,24 @@ def attend(query, key, value, bias):
     ):
         import torch.nn.functional as F  # noqa: N812
 
-        # Its kernel knows one axis before the heads, and no other.
+        # The fused kernel takes exactly one axis before the heads.
         if len(bias.shape) > 3:
             bias = bias.expand(*query.shape[:-1], key.shape[-2])
         flat = (tensor.flatten(0, -4) for tensor in (query, key, value))
         bias = ops.cast(bias, query.dtype)
         bias = bias.flatten(0, -4) if len(bias.shape) > 3 else bias[None]
-        gathered = F.scaled_dot_product_attention(*flat, bias)
-        return gathered.reshape(query.shape)
+        result = F.scaled_dot_product_attention(*flat, bias)
+        return result.reshape(query.shape)
     scores = ops.matmul(
         query * query.shape[-1] ** -0.5, ops.swapaxes(key, -2, -1)
     )
-    # In half precision, shares would not sum to one.
-    shares = ops.softmax(ops.cast(scores, "float32") + bias, axis=-1)
-    return ops.matmul(ops.cast(shares, value.dtype), value)
+    # In half precision, probabilities would not sum to one.
+    weights = ops.softmax(ops.cast(scores, "float32") + bias, axis=-1)
+    return ops.matmul(ops.cast(weights, value.dtype), value)
 
 
 def gelu(features):
-    """Multiply each number by the share of a normal distribution below it.
+    """Apply the exact GELU activation.
 
     Args:
         features: Float tensor.
@@ -201,13 +204,13 @@ def gelu(features):
         return keras.activations.gelu(features, approximate=False)
     import tensorflow as tf
 
-    # By these operations TensorFlow knows what to compute with a product.
-    share = 0.5 * (1.0 + tf.math.erf(features * 0.5**0.5))
-    return features * share
+    # TensorFlow fuses this sequence of operations into a matrix product.
+    probability = 0.5 * (1.0 + tf.math.erf(features * 0.5**0.5))
+    return features * probability
 
 
-def surprise(labels, logits):
-    """Measure the cross-entropy of each label, in few passes over logits.
+def cross_entropy(labels, logits):
+    """Compute the cross-entropy per position, in few passes over the logits.
 
     Args:
         labels: Int tensor of shape `(...)`, values in `[0, classes)`.
@@ -221,13 +224,13 @@ def surprise(labels, logits):
         import torch.nn.functional as F  # noqa: N812
 
         labels = ops.cast(labels, "int64")
-        if logits.shape[-1] < _FEW:
+        if logits.shape[-1] < _SIMD_WIDTH:
             logits = logits.movedim(-1, 1)
             return F.cross_entropy(logits, labels, reduction="none")
-        found = F.cross_entropy(
+        losses = F.cross_entropy(
             logits.flatten(0, -2), labels.flatten(), reduction="none"
         )
-        return found.reshape(labels.shape)
+        return losses.reshape(labels.shape)
     highest = ops.max(logits, axis=-1, keepdims=True)
     lowered = logits - ops.stop_gradient(highest)
     true = ops.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
@@ -236,9 +239,10 @@ def surprise(labels, logits):
 
 
 def normalize_batch(features, scale, shift, epsilon):
-    """Normalize channels by their own mean and variance, in one kernel.
+    """Normalize channels by their batch statistics, in one fused kernel.
 
-    Keras does it in some ten passes over the map and as many for gradients.
+    Keras does it in some ten passes over the features and as many for the
+    gradients.
 
     Args:
         features: Float32 tensor of shape `(batch, rows, columns, channels)`.
@@ -247,9 +251,9 @@ def normalize_batch(features, scale, shift, epsilon):
         epsilon: Float to add to variances.
 
     Returns:
-        Tensor of the shape of `features`, and the mean and the variance of
-        each channel, both `(channels,)`; or None where the backend is no
-        faster than Keras.
+        Tensor of the shape of `features`, and the mean and the biased
+        variance of each channel, both `(channels,)`; None if the backend has
+        no such kernel.
     """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -259,7 +263,7 @@ def normalize_batch(features, scale, shift, epsilon):
             epsilon=epsilon, is_training=True,
         )  # fmt: skip
         count = tf.cast(tf.size(features) // tf.size(mean), "float32")
-        return result, mean, variance * _biased(count)
+        return result, mean, variance * _bessel_inverse(count)
     count = features.shape[0] * features.shape[1] * features.shape[2]
     if keras.backend.backend() == "torch" and count > 1:
         import torch
@@ -269,10 +273,11 @@ def normalize_batch(features, scale, shift, epsilon):
             features.permute(0, 3, 1, 2), scale, shift, mean, variance,
             training=True, momentum=1.0, eps=epsilon, cudnn_enabled=True,
         )  # fmt: skip
-        return result.permute(0, 2, 3, 1), mean, variance * _biased(count)
+        result = result.permute(0, 2, 3, 1)
+        return result, mean, variance * _bessel_inverse(count)
     return None
 
 
-def _biased(count):
-    """Return what makes a variance one that is divided by the count."""
+def _bessel_inverse(count):
+    """Return the factor that undoes Bessel's correction of a variance."""
     return (count - 1) / count

@@ -1,22 +1,21 @@
-"""Bring photos and masks to sizes that a stride or a kernel asks for."""
+"""Pad and crop photos, masks and feature maps."""
 
 from keras import ops
 
 
 def pad_edges(photos, multiple):
-    """Repeat the last row and column until height and width are multiples.
+    """Pad photos by edge replication to multiples of a size.
 
-    A backbone's coarse maps have whole cells only. Where the photo ends
-    within one, that cell would be stretched over the pixels that are there,
-    and all that the map says would be moved.
+    The coarse feature maps of a backbone cover whole cells. If a photo ended
+    within one, resizing the feature map to the photo would shift its content.
 
     Args:
         photos: Tensor of shape `(batch, height, width, channels)`.
         multiple: Integer of at least 1.
 
     Returns:
-        Tensor of shape `(batch, rows, columns, channels)`: the photos, at the
-        top left.
+        Tensor of shape `(batch, rows, columns, channels)`, with the photos at
+        the top left.
 
     Example:
         >>> from keras import ops
@@ -33,15 +32,16 @@ def pad_edges(photos, multiple):
 
 
 def pad_with(value, masks, multiple):
-    """Add rows and columns until height and width are multiples.
+    """Pad masks with a constant to multiples of a size.
 
     Args:
-        value: Integer to fill them with.
+        value: Integer to pad with.
         masks: Int tensor of shape `(batch, height, width)`.
         multiple: Integer of at least 1.
 
     Returns:
-        Tensor of shape `(batch, rows, columns)`: the masks, at the top left.
+        Tensor of shape `(batch, rows, columns)`, with the masks at the top
+        left.
 
     Example:
         >>> from keras import ops
@@ -54,9 +54,10 @@ def pad_with(value, masks, multiple):
 
 
 def crop(maps, height, width):
-    """Keep the top left of maps.
+    """Crop feature maps at the bottom and the right.
 
-    TensorFlow's gradient of a Python slice takes ten times as long.
+    On TensorFlow, the gradient of `ops.slice` is ten times faster than that of
+    a Python slice.
 
     Args:
         maps: Tensor of shape `(batch, rows, columns, channels)`.
@@ -75,7 +76,7 @@ def crop(maps, height, width):
 
 
 def pad_for_kernel(maps, kernel_size, strides):
-    """Add the zeros around maps that TensorFlow's "same" convolutions do.
+    """Pad feature maps with zeros as TensorFlow's "same" convolutions do.
 
     Args:
         maps: Tensor of shape `(batch, height, width, channels)` whose height
@@ -84,7 +85,7 @@ def pad_for_kernel(maps, kernel_size, strides):
         strides: Positions from one kernel to the next, down and sideways.
 
     Returns:
-        The padded maps, and how many rows and columns of results they give.
+        The padded feature maps, and the numbers of output rows and columns.
 
     Example:
         >>> from keras import ops
@@ -102,7 +103,7 @@ def pad_for_kernel(maps, kernel_size, strides):
 
 
 def _count_and_pad(size, kernel, stride):
-    """Count the results along an axis, and the zeros before and after it."""
+    """Return the output size along an axis, and the padding on both sides."""
     count = -(-size // stride)
     total = max((count - 1) * stride + kernel - size, 0)
     return count, (total // 2, total - total // 2)

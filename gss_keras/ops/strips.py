@@ -1,51 +1,51 @@
-"""Work through maps in strips of rows, so that wide ones never are whole."""
+"""Compute functions of feature maps strip by strip, to bound peak memory."""
 
 from keras import ops
 
 from gss_keras.ops.backend import scan_in_turn
 
-# Entries of the widest map that a strip should have, in one photo: 64 MB.
-_HELD = 2**24
-# Fewer rows of a strip would be mostly those computed for its neighbors too.
-_FEWEST = 32
+# Target number of elements of a strip's largest activation, per photo: 64 MB.
+_MAX_ELEMENTS = 2**24
+# With fewer rows per strip, most of the work would be the overlapping halo.
+_MIN_ROWS = 32
 
 
-def rows_of_strip(entries):
-    """Return how many rows a strip should have.
+def rows_of_strip(elements):
+    """Return the number of rows of a strip.
 
-    It does not depend on the batch, so that memory grows evenly with it.
+    It is independent of the batch size, so that memory is linear in that.
 
     Args:
-        entries: Numbers that a row takes in the widest map that is computed
-            from it; integer or scalar integer tensor.
+        elements: Elements per row of the largest activation; integer or
+            scalar integer tensor.
 
     Returns:
         Integer or scalar integer tensor.
     """
-    return _larger(_FEWEST, _HELD // entries)
+    return _larger(_MIN_ROWS, _MAX_ELEMENTS // elements)
 
 
 def in_strips(function, maps, rows, halo=0, read=1, written=1):
-    """Compute a function of maps strip by strip, one after the other.
+    """Compute a function of feature maps in strips of rows, sequentially.
 
-    A strip is computed with a few more rows on both sides, as many as its own
-    rows depend on, which are cut off again. Where the map ends, strips end
-    with it: all are of equal size, so those at the ends have what is missing
-    on the other side. Hence a function that pads with zeros pads where the
-    map ends and nowhere else, and results are the same but for rounding.
+    A strip is computed with a halo on both sides, as many rows as its own
+    depend on, which are cropped from the result. All strips have the same
+    size and lie within the feature map; the halo of the first and last ones
+    is on one side only. So a function that pads with zeros does so at the
+    borders of the feature map alone, and results are equal up to rounding.
 
     Args:
         function: Function of a tensor `(batch, rows * read, ...)`, for any
             number of rows. Returns a tensor `(batch, rows * written, ...)`.
         maps: Tensor `(batch, height, ...)`, its height a multiple of `read`.
-        rows: Rows of a strip, at the least; see `rows_of_strip`. The last
-            ones are shared out, so there may be up to twice as many.
-        halo: Rows above and below that a row of the result depends on.
-        read: Rows of the maps that make one row here.
-        written: Rows of the result that one row here turns to.
+        rows: Minimum number of rows of a strip, see `rows_of_strip`. A
+            remainder is distributed, so there may be up to twice as many.
+        halo: Rows above and below that an output row depends on.
+        read: Input rows per row of the units above.
+        written: Output rows per row of the units above.
 
     Returns:
-        What `function(maps)` returns.
+        The result of `function(maps)`.
 
     Example:
         >>> from keras import ops
@@ -74,7 +74,7 @@ def in_strips(function, maps, rows, halo=0, read=1, written=1):
 
 
 def _joined(strips, height):
-    """Lay strips below each other; the last one ends where the map does."""
+    """Concatenate strips vertically; the last one overlaps the one before."""
     count, batch, rows, *others = ops.shape(strips)
     order = (1, 0, *range(2, 3 + len(others)))
     maps = ops.reshape(

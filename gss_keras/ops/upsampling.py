@@ -1,12 +1,16 @@
-"""Nearest upsampling, and what need not wait for it."""
+"""Nearest-neighbor upsampling, alone and fused with a convolution."""
 
 from keras import ops
 
-from gss_keras.ops.kernels import convolve, spread, spreads_fast
+from gss_keras.ops.kernels import (
+    conv_transpose,
+    convolve,
+    has_fast_conv_transpose,
+)
 
 
 def upsample(features):
-    """Double height and width by repeating each position.
+    """Upsample by a factor of 2, nearest neighbor.
 
     Args:
         features: Tensor of shape `(batch, height, width, channels)`.
@@ -15,19 +19,19 @@ def upsample(features):
         Tensor of shape `(batch, 2 * height, 2 * width, channels)`.
     """
     _, height, width, channels = ops.shape(features)
-    # On PyTorch, `ops.repeat` asks for values where Keras has shapes alone.
+    # On PyTorch, `ops.repeat` fails during shape inference.
     places = ops.tile(features[:, :, None, :, None], (1, 1, 2, 1, 2, 1))
     return ops.reshape(places, (-1, 2 * height, 2 * width, channels))
 
 
 def convolve_upsampled(features, kernel, bias):
-    """Convolve a map as if it had been doubled by `upsample` before.
+    """Apply a 3x3 convolution after `upsample`, computed at low resolution.
 
-    After doubling, a 3x3 kernel sees each position several times: its entries
-    over the same position may be added first. What is left are four kernels
-    of 2x2 over the small map, one for each place in a doubled position: 4/9
-    of the products. Seen from the small map they are one kernel of 4x4, by
-    which each position paints around itself; PyTorch is faster that way.
+    After upsampling, several entries of a 3x3 kernel see the same position
+    and can be summed first. This leaves four 2x2 kernels over the small
+    feature map, one per subpixel: 4/9 of the multiplications. Together they
+    equal one 4x4 transposed convolution of stride 2, which is faster on
+    PyTorch.
 
     Args:
         features: Float tensor of shape `(batch, height, width, channels)`.
@@ -36,27 +40,29 @@ def convolve_upsampled(features, kernel, bias):
 
     Returns:
         Float tensor of shape `(batch, 2 * height, 2 * width, filters)`, equal
-        to a convolution with zero padding but for rounding.
+        to a convolution with zero padding up to rounding.
     """
     kernel = ops.cast(kernel, features.dtype)
-    if spreads_fast():
-        painted = ops.flip(kernel, (0, 1))
+    if has_fast_conv_transpose():
+        transposed = ops.flip(kernel, (0, 1))
         for axis in (0, 1):
-            painted = _sums_of_neighbors(painted, axis)
-        return spread(features, painted, ops.cast(bias, features.dtype))
-    places = [
-        place
-        for row in _sums_for_places(kernel, axis=0)
-        for place in _sums_for_places(row, axis=1)
+            transposed = _sums_of_neighbors(transposed, axis)
+        bias = ops.cast(bias, features.dtype)
+        return conv_transpose(features, transposed, bias)
+    subpixels = [
+        subpixel
+        for row in _sums_for_subpixels(kernel, axis=0)
+        for subpixel in _sums_for_subpixels(row, axis=1)
     ]
     around = convolve(
         ops.pad(features, [[0, 0], [1, 1], [1, 1], [0, 0]]),
-        ops.concatenate(places, axis=-1),
+        ops.concatenate(subpixels, axis=-1),
         padding="valid",
         bias=ops.tile(bias, 4),
     )
     around = ops.split(around, 4, axis=-1)
-    # The first place of a position looks up or left, the second one on.
+    # The first subpixel reads the position above or left, the second the
+    # one below or right.
     height, width = ops.shape(features)[1], ops.shape(features)[2]
     rows = [
         ops.stack(
@@ -73,8 +79,8 @@ def convolve_upsampled(features, kernel, bias):
     return ops.reshape(doubled, shape)
 
 
-def _sums_for_places(kernel, axis):
-    """Add entries over the same position: for the first and second place."""
+def _sums_for_subpixels(kernel, axis):
+    """Sum entries over the same position, for the first and second subpixel."""
     first, middle, last = ops.split(kernel, 3, axis=axis)
     return (
         ops.concatenate([first, middle + last], axis=axis),
@@ -83,7 +89,7 @@ def _sums_for_places(kernel, axis):
 
 
 def _sums_of_neighbors(kernel, axis):
-    """Add each entry and the one before it, with zeros at both ends."""
+    """Add each entry and the one before it, zero-padded at both ends."""
     zeros = ops.zeros_like(ops.take(kernel, [0], axis=axis))
     before = ops.concatenate([zeros, kernel], axis=axis)
     return before + ops.concatenate([kernel, zeros], axis=axis)

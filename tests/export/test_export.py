@@ -155,7 +155,7 @@ def test_a_discriminative_segmenter_knows_its_probabilities():
     likely = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
     confidence = ops.convert_to_numpy(answers["confidence"])
     np.testing.assert_allclose(confidence, likely.max(axis=-1), atol=1e-5)
-    with pytest.raises(ValueError, match="only of a `GenerativeSegmenter`"):
+    with pytest.raises(ValueError, match="of a DiscriminativeSegmenter"):
         segmenter.export("never_written", outputs=("tokens",))
 
 
@@ -170,7 +170,7 @@ def test_windows_answer_as_predict_does(segmenter):
     )
     masks = ops.convert_to_numpy(answers["masks"])
     np.testing.assert_array_equal(masks, segmenter.predict(photos, **arguments))
-    with pytest.raises(ValueError, match="only of a `GenerativeSegmenter`"):
+    with pytest.raises(ValueError, match="in windows, each of which"):
         export.answer(segmenter, photos, **arguments)
     whole = export.answer(
         segmenter, ops.convert_to_tensor(photos), window=(99, 99),
@@ -303,7 +303,7 @@ def test_a_server_outlives_bad_requests(segmenter, saved):
         (photos.astype("int16"), {}, "must be uint8.*int16"),
         (photos.astype("float32") / 255, {}, "must be uint8.*float32"),
         (np.array([b"street.png"]), {}, "must be uint8.*string"),
-        (cut_short(photos), {}, "`photos` is no whole tensor"),
+        (cut_short(photos), {}, "`photos` is not a valid tensor"),
         (photos, {"name": "images"}, r"takes \['photos'\].*'images'"),
     ]
     server, port, _ = prediction_server.serve(saved.parent)

@@ -1,4 +1,4 @@
-"""Maskiges read in strips against maskiges read as a whole."""
+"""Inverse mappings applied in strips, against the whole maskige."""
 
 import keras
 import numpy as np
@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from gss_keras.maskige import (
+    InverseMapping,
     LeastSquaresInverse,
     NearestColorInverse,
     palettes,
@@ -17,9 +18,14 @@ from gss_keras.ops import strips
 CLASSES = 7
 
 
-def reader_of(scale, kind=NearestColorInverse, is_stretched=False, **arguments):
-    inverse = kind(palettes.maximal_distance(CLASSES))
-    return MaskigeReader(inverse, CLASSES, scale, is_stretched, arguments)
+def reader_of(
+    scale, kind=NearestColorInverse, is_stretched=False, training=None
+):
+    palette = palettes.maximal_distance(CLASSES)
+    colors = ops.convert_to_tensor(palette / 255, "float32")
+    return MaskigeReader(
+        kind(palette), colors, CLASSES, scale, is_stretched, training
+    )
 
 
 def maskige_of(height, width):
@@ -29,7 +35,7 @@ def maskige_of(height, width):
 
 
 def ways_to_run(function):
-    """Return the function, and as `predict` runs it at sizes met later."""
+    """Return the function, eager and traced with dynamic sizes."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -44,16 +50,16 @@ def ways_to_run(function):
 
 @pytest.mark.parametrize("scale", [1, 2, 3])
 @pytest.mark.parametrize("kind", [NearestColorInverse, LeastSquaresInverse])
-def test_strips_read_the_same(scale, kind, monkeypatch):
+def test_strips_give_the_same_logits_and_masks(scale, kind, monkeypatch):
     maskige = maskige_of(11 * scale, 6 * scale)
     whole = reader_of(scale, kind).logits(maskige, 10, 5)
     whole = ops.convert_to_numpy(whole)
     assert whole.shape == (2, 10, 5, CLASSES)
-    monkeypatch.setattr(reading, "_MANY", 0)
-    monkeypatch.setattr(strips, "_HELD", 1)
-    monkeypatch.setattr(strips, "_FEWEST", 2)
+    monkeypatch.setattr(reading, "_MANY_LOGITS", 0)
+    monkeypatch.setattr(strips, "_MAX_ELEMENTS", 1)
+    monkeypatch.setattr(strips, "_MIN_ROWS", 2)
     reader = reader_of(scale, kind)
-    assert reader.is_in_strips
+    assert reader.uses_strips
     for read in ways_to_run(lambda maskige: reader.logits(maskige, 10, 5)):
         found = ops.convert_to_numpy(read(maskige))
         np.testing.assert_allclose(found, whole, atol=1e-5)
@@ -63,10 +69,10 @@ def test_strips_read_the_same(scale, kind, monkeypatch):
         np.testing.assert_array_equal(masks, whole.argmax(axis=-1))
 
 
-def test_votes_are_counted(monkeypatch):
-    monkeypatch.setattr(reading, "_MANY", 0)
-    monkeypatch.setattr(strips, "_FEWEST", 1)
-    monkeypatch.setattr(strips, "_HELD", 1)
+def test_merged_pixels_vote(monkeypatch):
+    monkeypatch.setattr(reading, "_MANY_LOGITS", 0)
+    monkeypatch.setattr(strips, "_MIN_ROWS", 1)
+    monkeypatch.setattr(strips, "_MAX_ELEMENTS", 1)
     classes = np.random.default_rng(0).integers(0, CLASSES, (1, 10, 8))
     colors = palettes.maximal_distance(CLASSES) / 255
     maskige = ops.convert_to_tensor(colors[classes], "float32")
@@ -80,10 +86,10 @@ def test_votes_are_counted(monkeypatch):
     )
 
 
-def test_no_more_than_a_strip_is_scored_at_a_time(monkeypatch):
-    monkeypatch.setattr(reading, "_MANY", 0)
-    monkeypatch.setattr(strips, "_FEWEST", 4)
-    monkeypatch.setattr(strips, "_HELD", 1)
+def test_logits_are_computed_one_strip_at_a_time(monkeypatch):
+    monkeypatch.setattr(reading, "_MANY_LOGITS", 0)
+    monkeypatch.setattr(strips, "_MIN_ROWS", 4)
+    monkeypatch.setattr(strips, "_MAX_ELEMENTS", 1)
     reader, seen = reader_of(scale=2), []
     score = reader.inverse.score
 
@@ -97,7 +103,7 @@ def test_no_more_than_a_strip_is_scored_at_a_time(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "is_in_strips"),
+    ("arguments", "uses_strips"),
     [
         ({}, True),
         ({"training": True}, False),
@@ -105,14 +111,62 @@ def test_no_more_than_a_strip_is_scored_at_a_time(monkeypatch):
         ({"scale": 1}, False),
     ],
 )
-def test_what_is_read_in_strips(arguments, is_in_strips, monkeypatch):
-    # Seven classes of four pixels each are many, those of one are not.
-    monkeypatch.setattr(reading, "_MANY", 2 * CLASSES)
+def test_when_strips_are_used(arguments, uses_strips, monkeypatch):
+    # Above the limit with four pixels to merge, below it with one.
+    monkeypatch.setattr(reading, "_MANY_LOGITS", 2 * CLASSES)
     reader = reader_of(**({"scale": 2} | arguments))
-    assert reader.is_in_strips == is_in_strips
+    assert reader.uses_strips == uses_strips
     masks = reader.masks(maskige_of(8, 4), 4, 2)
     logits = ops.convert_to_numpy(reader.logits(maskige_of(8, 4), 4, 2))
     assert logits.shape[1:] == ((4, 2, CLASSES))
     np.testing.assert_array_equal(
         ops.convert_to_numpy(masks), logits.argmax(axis=-1)
     )
+
+
+class Darkness(InverseMapping):
+    """A pointwise inverse of a user: logits by brightness alone."""
+
+    num_classes = CLASSES
+    is_pointwise = True
+    takes_colors = True
+    has_votes = True
+
+    def call(self, maskiges, colors):
+        light = ops.mean(maskiges, axis=-1, keepdims=True)
+        return -ops.abs(light - ops.mean(colors, axis=-1))
+
+
+@pytest.mark.parametrize("has_votes", [True, False])
+def test_an_inverse_of_a_user_is_treated_like_the_built_in_ones(
+    has_votes, monkeypatch
+):
+    inverse = Darkness()
+    inverse.has_votes = has_votes
+    colors = ops.linspace(0.0, 1.0, CLASSES)[:, None] * ops.ones((1, 3))
+    whole = MaskigeReader(inverse, colors, CLASSES, 2, False)
+    assert not whole.uses_strips
+    maskige = maskige_of(16, 8)
+    logits = ops.convert_to_numpy(whole.logits(maskige, 8, 4))
+    # Votes of four pixels are quarters and sum to one.
+    is_votes = np.allclose(logits.sum(-1), 1) and np.allclose(logits % 0.25, 0)
+    assert is_votes == has_votes
+    monkeypatch.setattr(reading, "_MANY_LOGITS", 0)
+    monkeypatch.setattr(strips, "_MAX_ELEMENTS", 1)
+    monkeypatch.setattr(strips, "_MIN_ROWS", 2)
+    reader = MaskigeReader(inverse, colors, CLASSES, 2, False)
+    assert reader.uses_strips
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(reader.logits(maskige, 8, 4)), logits, atol=1e-6
+    )
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(reader.masks(maskige, 8, 4)), logits.argmax(-1)
+    )
+
+
+def test_a_plain_layer_is_an_inverse_without_needs():
+    layer = keras.layers.Dense(CLASSES)
+    reader = MaskigeReader(layer, None, CLASSES, 2, False)
+    assert not reader.has_votes
+    assert "colors" not in reader.arguments
+    assert reader.masks(maskige_of(8, 4), 4, 2).shape == (2, 4, 2)

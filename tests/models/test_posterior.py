@@ -281,7 +281,7 @@ def test_weight_decay_leaves_learned_colors_alone(tmp_path):
 
 
 def test_learned_colors_need_a_codebook():
-    with pytest.raises(ValueError, match="`tokenizer` must score the tokens"):
+    with pytest.raises(ValueError, match="`tokenizer` must have a method"):
         gss_keras.LatentPosterior(
             "camvid", PerfectTokenizer(), is_palette_learned=True
         )

@@ -121,11 +121,11 @@ def test_features_are_kept_for_other_classes(prior, tmp_path):
 
 
 def test_malformed_arguments_are_refused():
-    with pytest.raises(ValueError, match="`backbone` must give feature maps"):
+    with pytest.raises(ValueError, match="`backbone` must return feature maps"):
         gss_keras.LatentPrior(
             StoredFeatures([(4, np.zeros((1, 2, 2, 3)))]), tiny_posterior()
         )
-    with pytest.raises(ValueError, match="`posterior` must place its tokens"):
+    with pytest.raises(ValueError, match="`posterior` must have tokens of"):
         fine = gss_keras.LatentPosterior("camvid", tiny_tokenizer(groups=2))
         tiny_prior(fine)
     with pytest.raises(ValueError, match="`pixel_branch` must be"):

@@ -1,4 +1,4 @@
-"""The products of a model are counted as they are by hand."""
+"""FLOPs of a model, against FLOPs counted by hand."""
 
 import keras
 import numpy as np
@@ -7,9 +7,10 @@ from keras import layers, ops
 from tiny import tiny_prior
 
 import gss_keras
-from gss_keras.layers import strips, vocabulary
+from gss_keras.layers import vocabulary
+from gss_keras.ops import strips
 from gss_keras.ops.backend import scan_in_turn
-from gss_keras.ops.flops import count_products
+from gss_keras.ops.flops import count_flops
 
 
 @pytest.mark.parametrize(
@@ -25,35 +26,35 @@ from gss_keras.ops.flops import count_products
         (
             layers.MultiHeadAttention(2, 3),
             None,
-            # Three projections to heads, one back, scores and their sums.
+            # Query, key, value and output projections, scores, weighted sum.
             2 * (4 * 10 * 8 * 6 + 2 * 2 * 10 * 10 * 3),
         ),
     ],
 )
-def test_layers_cost_what_they_do_by_hand(layer, shape, flops):
+def test_flops_of_layers_match_counts_by_hand(layer, shape, flops):
     if shape is None:
         layer.build((1, 10, 8), (1, 10, 8))
-        found = count_products(lambda x: layer(x, x), (1, 10, 8))
+        found = count_flops(lambda x: layer(x, x), (1, 10, 8))
     else:
         layer.build(shape)
-        found = count_products(layer, shape)
+        found = count_flops(layer, shape)
     assert found == flops
 
 
-def test_matrices_may_be_turned():
+def test_transposed_matrices():
     def product(x):
         return ops.matmul(ops.transpose(x), x)
 
-    assert count_products(product, (3, 5)) == 2 * 5 * 3 * 5
+    assert count_flops(product, (3, 5)) == 2 * 5 * 3 * 5
 
 
-def test_a_segmenter_costs_more_for_a_larger_photo():
+def test_flops_of_a_segmenter_grow_with_the_photo():
     segmenter = gss_keras.GenerativeSegmenter(tiny_prior())
     small, large = (
-        count_products(lambda x: segmenter(x), (1, side, side, 3))
+        count_flops(lambda x: segmenter(x), (1, side, side, 3))
         for side in (32, 64)
     )
-    # Four times the pixels; small maps are filled up to whole windows.
+    # Four times the pixels; small feature maps are padded to whole windows.
     assert 2 * small < large < 5 * small
 
 
@@ -61,55 +62,55 @@ def test_a_segmenter_costs_more_for_a_larger_photo():
     "sides, positions",
     [
         ((5, 7), 2 * 5 * 7),  # ten chunks of seven
-        ((1, 11), 3 * 8),  # the last chunk takes two positions again
+        ((1, 11), 3 * 8),  # the last chunk overlaps by two positions
     ],
 )
-def test_loops_cost_all_their_turns(monkeypatch, sides, positions):
-    monkeypatch.setattr(vocabulary, "_HELD", 8 * 40)
+def test_loop_bodies_count_once_per_iteration(monkeypatch, sides, positions):
+    monkeypatch.setattr(vocabulary, "_MAX_LOGITS", 8 * 40)
     layer = vocabulary.Vocabulary(40)
     layer.build((None, None, None, 6))
-    found = count_products(layer.best_tokens, (2, *sides, 6))
+    found = count_flops(layer.best_tokens, (2, *sides, 6))
     assert found == 2 * positions * 6 * 40
     tokens = np.zeros((2, *sides), "int32")
 
-    def surprise(features):
-        counted = ops.ones(tokens.shape)
-        return layer.cross_entropy(features, tokens, counted)[0]
+    def loss(features):
+        weights = ops.ones(tokens.shape)
+        return layer.cross_entropy(features, tokens, weights)[0]
 
-    # Scores, and the gradients of features and weights.
-    found = count_products(surprise, (2, *sides, 6))
+    # Logits, and the gradients of features and kernel.
+    found = count_flops(loss, (2, *sides, 6))
     assert found == 3 * 2 * positions * 6 * 40
 
 
-def test_loops_in_loops_and_strips():
+def test_nested_loops_and_strips():
     layer = layers.Conv2D(4, 3, padding="same")
     layer.build((None, None, None, 3))
 
     def in_strips(maps):
         return strips.in_strips(layer, maps, rows=4, halo=1)
 
-    def often(maps):
+    def repeated(maps):
         def step(index, carry):
             total = ops.sum(in_strips(maps))
             return carry, (total + ops.cast(index, "float32"),)
 
         return scan_in_turn(5, step, ())[1]
 
-    # Three strips of four rows with one more on each side.
+    # Three strips of four rows with a halo of one row on each side.
     once = 2 * (3 * 6) * 9 * 4 * 9 * 3
-    assert count_products(in_strips, (1, 12, 9, 3)) == once
-    assert count_products(often, (1, 12, 9, 3)) == 5 * once
+    assert count_flops(in_strips, (1, 12, 9, 3)) == once
+    assert count_flops(repeated, (1, 12, 9, 3)) == 5 * once
 
 
-def test_loops_whose_turns_only_a_run_tells_are_refused():
+def test_a_trip_count_known_only_at_run_time_is_an_error():
     if keras.backend.backend() == "torch":
-        pytest.skip("loops are Python's own there")
+        pytest.skip("PyTorch runs loops in Python")
 
     def function(matrix):
-        def double(matrix):
+        def square(matrix):
             return (ops.matmul(matrix, matrix),)
 
-        return ops.while_loop(lambda m: ops.sum(m) < 9.0, double, (matrix,))
+        return ops.while_loop(lambda m: ops.sum(m) < 9.0, square, (matrix,))
 
-    with pytest.raises(ValueError, match="as often as a run tells"):
-        count_products(function, (3, 3))
+    with pytest.raises(ValueError, match="only known at run time"):
+        count_flops(function, (3, 3))

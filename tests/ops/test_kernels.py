@@ -11,11 +11,11 @@ from layer_checks import check_layer
 from gss_keras.layers.dense import Dense
 from gss_keras.layers.normalization import BatchNormalization
 from gss_keras.ops.kernels import (
-    attend,
+    attention,
     gelu,
     normalize_batch,
     project,
-    surprise,
+    cross_entropy,
 )
 
 
@@ -68,7 +68,7 @@ def test_attend_mixes_values_by_their_scores(bias_shape, learns):
     if keras.backend.backend() == "torch":
         for tensor in tensors:
             tensor.requires_grad = learns
-    found = ops.stop_gradient(attend(*tensors))
+    found = ops.stop_gradient(attention(*tensors))
     np.testing.assert_allclose(ops.convert_to_numpy(found), expected, atol=1e-5)
 
 
@@ -87,7 +87,7 @@ def test_surprise_is_what_a_label_costs(scale, classes):
     lowered = logits - logits.max(-1, keepdims=True)
     total = np.log(np.exp(lowered.astype("float64")).sum(-1))
     true = np.take_along_axis(lowered, labels[..., None], -1)[..., 0]
-    found = surprise(labels, logits)
+    found = cross_entropy(labels, logits)
     np.testing.assert_allclose(
         ops.convert_to_numpy(found), total - true, rtol=1e-5, atol=1e-5
     )

@@ -1,0 +1,169 @@
+"""The only module that uses private parts of Keras and of the backends.
+
+Each entry states its purpose, the versions it was tried with, and what it
+falls back to where the private part is missing. `tests/ops/test_private.py`
+has a test for each that fails first when Keras changes.
+"""
+
+import ctypes
+import functools
+import sys
+
+import keras
+
+
+class NoDistributedBuild(keras.Model):
+    """Keep Keras from building a model from a distributed batch.
+
+    Purpose: with a `tf.distribute` strategy, Keras' `fit` averages the first
+    batch over the replicas to build the model and its losses, and fails where
+    the replicas get batches of different sizes. Models of this package are
+    built by their constructors and need no such batch.
+
+    Tried with: Keras 3.15. Fallback: where Keras no longer calls the
+    overridden method, nothing changes.
+    """
+
+    def _maybe_symbolic_build(self, *args, **kwargs):
+        pass
+
+
+def flatten_layers(model):
+    """Return all layers of a model, nested ones included.
+
+    Purpose: the public `Model.layers` stops at the first level.
+
+    Tried with: Keras 3.15. Fallback: the first level.
+
+    Args:
+        model: A `keras.Layer` or `keras.Model`.
+
+    Returns:
+        List of layers, the model itself first.
+    """
+    if not hasattr(model, "_flatten_layers"):
+        return [model, *getattr(model, "layers", [])]
+    return list(model._flatten_layers())
+
+
+def skip_empty_weight_decay(optimizer, variables):
+    """Disable weight decay where no variable is subject to it.
+
+    Purpose: Keras' PyTorch optimizers fail on an empty list of variables to
+    decay, which is what learned colors alone give. The attribute
+    `weight_decay` is left as it is, to be saved with the optimizer.
+
+    Tried with: Keras 3.15. Fallback: nothing is changed.
+
+    Args:
+        optimizer: A `keras.optimizers.Optimizer`.
+        variables: List of the variables that it updates.
+    """
+    decays = getattr(optimizer, "_use_weight_decay", None)
+    if decays is None or not getattr(optimizer, "weight_decay", None):
+        return
+    if not any(map(decays, variables)):
+        optimizer._apply_weight_decay = lambda _: None
+
+
+def replace_moments(layer, moments):
+    """Replace how a batch normalization computes its batch statistics.
+
+    Purpose: statistics over the batches of all replicas or processes, for
+    batch normalizations of any model, KerasHub's included. Keras'
+    `synchronized=True` is for TensorFlow alone.
+
+    Tried with: Keras 3.15. Fallback: none; training on several devices
+    without shared statistics would silently be another training, so an
+    `AttributeError` is raised.
+
+    Args:
+        layer: A `keras.layers.BatchNormalization`.
+        moments: Function of the layer's own function, its inputs and its
+            mask. Returns mean and variance, float tensors `(channels,)`.
+    """
+    own = type(layer)._moments
+    layer._moments = functools.partial(moments, functools.partial(own, layer))
+
+
+def replace_apply(optimizer, transform):
+    """Transform gradients before an optimizer applies them.
+
+    Purpose: the mean gradient of all PyTorch processes must be known before
+    clipping, accumulation and loss scaling, in any optimizer, and without a
+    wrapper that would be saved with the model.
+
+    Tried with: Keras 3.15, whose trainers call `apply`. Fallback: none, see
+    `replace_moments`.
+
+    Args:
+        optimizer: A `keras.optimizers.Optimizer`; changed in place, once.
+        transform: Function from a list of gradients to the same.
+    """
+    if "apply" in vars(optimizer):
+        return
+    apply = optimizer.apply
+
+    def apply_transformed(grads, trainable_variables=None):
+        return apply(transform(grads), trainable_variables)
+
+    optimizer.apply = apply_transformed
+
+
+@functools.cache
+def keep_freed_memory():
+    """Let glibc's allocator keep freed memory for the next training step.
+
+    Purpose: when TensorFlow first reads batches from Python, it makes glibc
+    return every freed block above 128 kB to the system at once, and each step
+    requests it again, page by page: on two CPU cores this doubled the time of
+    a step. Call this after the first batch was requested, to undo that.
+
+    Tried with: TensorFlow 2.21, glibc 2.36. Fallback: nothing happens without
+    TensorFlow or glibc.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if hasattr(library, "mallopt"):
+        # From glibc's malloc.h: the number of blocks mapped one by one, and
+        # how much free memory at the end of the heap is kept.
+        max_mapped, trim_threshold = -4, -1
+        library.mallopt(max_mapped, 0)
+        library.mallopt(trim_threshold, 2**31 - 1)
+
+
+def branch_graphs(node):
+    """Return the graphs of the two branches of a TensorFlow conditional.
+
+    Purpose: count the FLOPs of `If` and `StatelessIf`, whose public
+    attributes only name functions of the graph's library.
+
+    Tried with: TensorFlow 2.21. Fallback: none.
+
+    Args:
+        node: `tf.Operation` of type `If` or `StatelessIf`, recorded by
+            `tf.function`.
+
+    Returns:
+        A pair of `FuncGraph`, the true and the false branch.
+    """
+    return node._true_graph, node._false_graph
+
+
+def loop_graphs(node):
+    """Return the graphs of the condition and the body of a TensorFlow loop.
+
+    Purpose: count the FLOPs of `While` and `StatelessWhile`, whose public
+    attributes only name functions of the graph's library.
+
+    Tried with: TensorFlow 2.21. Fallback: none.
+
+    Args:
+        node: `tf.Operation` of type `While` or `StatelessWhile`, recorded by
+            `tf.function`.
+
+    Returns:
+        A pair of `FuncGraph`, the condition and the body.
+    """
+    return node._cond_graph, node._body_graph
