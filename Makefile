@@ -1,29 +1,36 @@
-# One command sets up and runs the main job, one sets up and tests:
-#   make quickstart
-#   make test
-# Another adds the proofs of minutes, those marked `slow`:
-#   make test-slow
+# make quickstart  install what the quickstart recipe needs, and run it
+# make test        lint, then run the tests on all three backends
+# make test-slow   run the tests marked `slow`, which take minutes
 PYTHON ?= python3
 BACKEND ?= tensorflow
 CONSTRAINTS ?= constraints.txt
 WORKERS ?= 2
-SELECT ?=
+# Tests marked `any_backend` test nothing that depends on the backend.
+SELECT ?= $(if $(filter torch,$(BACKEND)),,-m "not any_backend")
 
-.PHONY: quickstart test test-slow test-backend lint clean
+.PHONY: quickstart test test-slow test-backends test-backend lint clean
 
 quickstart: .venv/quickstart
 	KERAS_BACKEND=$(BACKEND) .venv/bin/python recipes/quickstart.py
 
 test: .venv/dev lint
-	$(MAKE) test-backend BACKEND=torch
-	$(MAKE) test-backend BACKEND=tensorflow SELECT='-m "not any_backend"'
-	$(MAKE) test-backend BACKEND=jax SELECT='-m "not any_backend"'
+	@$(MAKE) --no-print-directory test-backends
 
 test-slow: .venv/dev
+	@$(MAKE) --no-print-directory test-backends SELECT='--slow -m slow'
+
+# A failure on one backend must not hide the results of the others. The
+# summary comes last, where it is seen.
+test-backends: .venv/dev
+	@failed=; \
 	for backend in torch tensorflow jax; do \
-		$(MAKE) test-backend BACKEND=$$backend SELECT='--slow -m slow' \
-			|| exit 1; \
-	done
+		$(MAKE) --no-print-directory test-backend BACKEND=$$backend \
+			|| failed="$$failed $$backend"; \
+	done; \
+	if [ -n "$$failed" ]; then \
+		echo "Tests failed on:$$failed"; exit 1; \
+	fi; \
+	echo "Tests passed on: torch tensorflow jax"
 
 test-backend: .venv/dev
 	OMP_NUM_THREADS=1 KERAS_BACKEND=$(BACKEND) \
@@ -43,7 +50,7 @@ lint: .venv/dev
 
 .venv/dev: pyproject.toml constraints.txt | .venv/bin/python
 	.venv/bin/python -m pip install -q -c $(CONSTRAINTS) -e ".[dev]"
-	# Oracles of the tests; they ask for packages that the tests do not need.
+	# Reference implementations; the tests do not need their dependencies.
 	.venv/bin/python -m pip install -q --no-deps \
 		DALL-E cityscapesscripts pyquaternion
 	touch $@

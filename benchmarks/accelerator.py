@@ -1,11 +1,11 @@
-"""What a GPU makes of the published sizes, in full and in half precision.
+"""Measure time and memory of the published sizes on a GPU, by precision.
 
 GSS-FF with ResNet-101 and a tokenizer of DALL-E's size, random weights: a
 training step of the prior, and `predict` with the tokenizer's decoder and
-with a direct one in its place. Each row is the median of several calls, the
-time until results are on the host; memory is the most that the GPU held since
-the row began, weights included. PyTorch can measure all rows in one process;
-JAX cannot forget a peak and needs one for each, which `--apart` gives.
+with a direct decoder. Each row is the median latency of several calls until
+results are on the host; memory is the GPU's peak memory, weights included.
+PyTorch can measure all rows in one process; JAX cannot reset the peak and
+needs a process for each row, which `--apart` starts.
 
     KERAS_BACKEND=torch python benchmarks/accelerator.py
     KERAS_BACKEND=jax python benchmarks/accelerator.py --apart
@@ -24,23 +24,23 @@ from measuring import in_new_process
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What to measure."""
+    """Command-line settings."""
 
     step_precisions: tuple[str, ...] = ("float32", "mixed_bfloat16")
     predict_precisions: tuple[str, ...] = ("float32", "bfloat16", "float16")
     crop: int = 768
-    """Side of the photos of a training step in pixels."""
+    """Side of the square training crops in pixels."""
     batch: int = 2
-    """Photos of a training step: one GPU's share of the paper's 16."""
+    """Batch size of a training step: the paper's 16 on 8 GPUs."""
     sides: tuple[int, ...] = (512, 1024)
-    """Of the photos that are predicted."""
+    """Sides of the square photos to segment, in pixels."""
     rounds: int = 5
     apart: bool = False
-    """Measure each row in a process of its own."""
+    """Measure each row in a separate process."""
 
 
 def step(precision, batch, side):
-    """Return a function that trains the prior for one step."""
+    """Return a function that runs a training step of the prior."""
     prior = training_step.build(segmenter_speed.RESNET, precision)
     return training_step.step_of(prior, (side, side), batch)
 
@@ -56,23 +56,23 @@ def predict(precision, decoder, side):
 
 
 def measure(work, rounds, *arguments):
-    """Return a row's milliseconds and GB, the first call's seconds before."""
+    """Return the first call's seconds, the median milliseconds, peak GB."""
     reset_peak()
     function = {"step": step, "predict": predict}[work](*arguments)
     start = time.perf_counter()
     function()
     first = time.perf_counter() - start
     function()
-    spent = []
+    latencies = []
     for _ in range(rounds):
         start = time.perf_counter()
         function()
-        spent.append(time.perf_counter() - start)
-    return first, 1e3 * float(np.median(spent)), peak_gigabytes()
+        latencies.append(time.perf_counter() - start)
+    return first, 1e3 * float(np.median(latencies)), peak_gigabytes()
 
 
 def reset_peak():
-    """Forget how much memory the GPU held, where the backend can."""
+    """Reset the GPU's peak memory, where the backend can."""
     if keras.backend.backend() == "torch":
         import torch
 
@@ -81,7 +81,7 @@ def reset_peak():
 
 
 def peak_gigabytes():
-    """Return how much memory the GPU held at most, in 1e9 bytes."""
+    """Return the GPU's peak memory in 1e9 bytes."""
     if keras.backend.backend() == "torch":
         import torch
 
@@ -102,17 +102,17 @@ def main(settings):
         for precision in settings.predict_precisions
     ]
     print(
-        "| work | precision | photos or decoder | side | first call, s | ms | "
-        "GB |\n|---|---|---|---|---|---|---|"
+        "| work | precision | batch or decoder | side | first call, s | ms | "
+        "peak GB |\n|---|---|---|---|---|---|---|"
     )
     for work, *arguments in rows:
         inputs = work, settings.rounds, *arguments
         if settings.apart:
-            found = in_new_process(measure, *inputs)
+            result = in_new_process(measure, *inputs)
         else:
-            found = measure(*inputs)
+            result = measure(*inputs)
         labels = " | ".join(map(str, (work, *arguments)))
-        first, milliseconds, gigabytes = found
+        first, milliseconds, gigabytes = result
         print(
             f"| {labels} | {first:.1f} | {milliseconds:.1f} | "
             f"{gigabytes:.2f} |",

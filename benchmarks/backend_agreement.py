@@ -1,7 +1,7 @@
-"""How far the backends differ in what one preset answers.
+"""Compare a preset's predictions across the three backends.
 
-Runs the preset on TensorFlow, JAX and PyTorch, each in a process of its own,
-on photos of drawn streets, and compares token logits, tokens and masks with
+Runs the preset on TensorFlow, JAX and PyTorch, each in a separate process, on
+synthetic street scenes, and compares token logits, tokens and masks with
 TensorFlow's:
 
     python benchmarks/backend_agreement.py --preset outputs/quickstart/preset
@@ -22,15 +22,15 @@ BACKENDS = ("tensorflow", "jax", "torch")
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What to compare."""
+    """Command-line settings."""
 
     preset: pathlib.Path
     photos: int = 8
     seed: int = 7
 
 
-def answer(preset, photos, seed, path):
-    """Write what the preset answers on this process' backend."""
+def predict(preset, photos, seed, path):
+    """Save the preset's predictions on this process's backend."""
     import keras
 
     import gss_keras
@@ -48,43 +48,46 @@ def answer(preset, photos, seed, path):
 
 
 def main(settings):
-    """Compare the backends and print a row for each."""
-    answers = {}
+    """Print the differences of each backend from the first one."""
+    predictions = {}
     with tempfile.TemporaryDirectory() as folder:
         for backend in BACKENDS:
             path = pathlib.Path(folder, f"{backend}.npz")
             arguments = [settings.preset, settings.photos, settings.seed, path]
             subprocess.run(
-                [sys.executable, __file__, "--answer", *map(str, arguments)],
+                [sys.executable, __file__, "--predict", *map(str, arguments)],
                 env={**os.environ, "KERAS_BACKEND": backend},
                 check=True,
             )
             with np.load(path) as arrays:
-                answers[backend] = dict(arrays)
-    ours = answers[BACKENDS[0]]
-    deviation = ours["token_logits"].std()
-    print(f"largest difference from {BACKENDS[0]}, {settings.photos} photos")
+                predictions[backend] = dict(arrays)
+    reference = predictions[BACKENDS[0]]
+    deviation = reference["token_logits"].std()
+    print(f"maximum difference from {BACKENDS[0]}, {settings.photos} photos")
     for backend in BACKENDS[1:]:
-        theirs = answers[backend]
-        apart = np.abs(theirs["token_logits"] - ours["token_logits"]).max()
+        other = predictions[backend]
+        difference = np.abs(
+            other["token_logits"] - reference["token_logits"]
+        ).max()
         tokens, masks = (
-            100 * np.mean(one == other)
-            for one, other in [
-                (ours["token_logits"].argmax(-1),
-                 theirs["token_logits"].argmax(-1)),
-                (ours["masks"], theirs["masks"]),
+            100 * np.mean(expected == received)
+            for expected, received in [
+                (reference["token_logits"].argmax(-1),
+                 other["token_logits"].argmax(-1)),
+                (reference["masks"], other["masks"]),
             ]
         )  # fmt: skip
         print(
-            f"{backend:<8}token logits {apart:.1e} "
-            f"({apart / deviation:.1e} of std), equal tokens {tokens:.3f} %, "
+            f"{backend:<8}token logits {difference:.1e} "
+            f"({difference / deviation:.1e} standard deviations), "
+            f"equal tokens {tokens:.3f} %, "
             f"equal mask pixels {masks:.3f} %"
         )
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--answer"]:
+    if sys.argv[1:2] == ["--predict"]:
         preset, count, seed, path = sys.argv[2:]
-        answer(preset, int(count), int(seed), path)
+        predict(preset, int(count), int(seed), path)
     else:
         main(tyro.cli(Settings, description=__doc__))

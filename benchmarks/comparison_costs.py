@@ -1,9 +1,10 @@
-"""What each method of the comparison costs: parameters, seconds, memory.
+"""Compare methods by parameters, FLOPs, time and peak memory.
 
-Every row is one method of `recipes/compare_discriminative.py` in the sizes of
-its trainings. Steps and photos of all methods are timed in turns in one
-process, and the fastest round counts; the peak memory of three steps and a
-photo is measured in a process for each method, and of one that only imports.
+Each row is a method of `recipes/compare_discriminative.py` at the sizes it is
+trained with. Training steps and inference of all methods are timed in
+alternation in one process, and the fastest round counts. Peak memory of three
+training steps and one photo is measured in a separate process for each
+method, and for comparison in one that only imports the libraries.
 
     KERAS_BACKEND=tensorflow python benchmarks/comparison_costs.py
 """
@@ -15,13 +16,13 @@ import sys
 
 import numpy as np
 import tyro
-from measuring import in_new_process, peak_gigabytes, seconds_in_turn
+from measuring import fastest_seconds, in_new_process, peak_gigabytes
 
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "recipes"))
 import compare_discriminative as comparison
 
 from gss_keras import training
-from gss_keras.ops.flops import count_products
+from gss_keras.ops.flops import count_flops
 
 METHODS = ("fcn", "segformer", "deeplab_v3_plus", "gss-ff")
 NUM_CLASSES = 11
@@ -29,14 +30,14 @@ NUM_CLASSES = 11
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What to measure."""
+    """Command-line settings."""
 
     methods: tuple[str, ...] = METHODS
     rounds: int = 6
 
 
 def build(method):
-    """Return a compiled model, its segmenter, and what to put through."""
+    """Return a compiled model, its segmenter, a training batch and a photo."""
     settings = comparison.Settings()
     model, segmenter = comparison.build(settings, method, NUM_CLASSES)
     training.compile_stage(model, training.Schedule(100, 1e-3, 8, 10))
@@ -51,7 +52,7 @@ def build(method):
 
 
 def peak_memory(method):
-    """Return the gigabytes a process reached; run it in one of its own."""
+    """Return peak memory in GB; call it in a separate process."""
     if method:
         model, segmenter, batch, photo = build(method)
         for _ in range(3):
@@ -61,18 +62,18 @@ def peak_memory(method):
 
 
 def main(settings):
-    """Print one row for each method."""
-    bare = in_new_process(peak_memory, None)
+    """Print a row for each method."""
+    baseline = in_new_process(peak_memory, None)
     memory = {m: in_new_process(peak_memory, m) for m in settings.methods}
     built = {method: build(method) for method in settings.methods}
-    steps = seconds_in_turn(
+    steps = fastest_seconds(
         {
             method: functools.partial(model.train_on_batch, *batch)
             for method, (model, _, batch, _) in built.items()
         },
         settings.rounds,
     )
-    photos = seconds_in_turn(
+    photos = fastest_seconds(
         {
             method: functools.partial(segmenter.predict, photo)
             for method, (_, segmenter, _, photo) in built.items()
@@ -80,21 +81,21 @@ def main(settings):
         settings.rounds,
     )
     print(
-        "| method | parameters, million | after the backbone | "
-        "GFLOP a photo | seconds a step | seconds a photo | peak memory, GB |"
+        "| method | parameters, M | without backbone, M | "
+        "GFLOP per photo | s per step | s per photo | peak memory, GB |"
     )
     print("|---|---|---|---|---|---|---|")
     for method, (model, segmenter, _, photo) in built.items():
-        learned = sum(part.count_params() for part in model.learned_layers())
+        trainable = sum(part.count_params() for part in model.learned_layers())
         backbone = model.backbone.count_params()
-        flops = count_products(segmenter, (1, *photo.shape)) / 1e9
+        flops = count_flops(segmenter, (1, *photo.shape)) / 1e9
         print(
-            f"| {method} | {learned / 1e6:.2f} | "
-            f"{(learned - backbone) / 1e6:.2f} | {flops:.2f} | "
+            f"| {method} | {trainable / 1e6:.2f} | "
+            f"{(trainable - backbone) / 1e6:.2f} | {flops:.2f} | "
             f"{steps[method]:.2f} | {photos[method]:.3f} | "
             f"{memory[method]:.2f} |"
         )
-    print(f"\nA process that only imports takes {bare:.2f} GB.")
+    print(f"\nPeak memory of the imports alone: {baseline:.2f} GB.")
 
 
 if __name__ == "__main__":

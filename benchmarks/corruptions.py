@@ -1,10 +1,10 @@
-"""How well segmenters bear photos that are noisy, blurred or foggy.
+"""Measure the robustness of segmenters to corrupted photos.
 
-Val photos of CamVid are corrupted in five ways, each at three strengths, and
-segmented by every preset: the mIoU on them, and what share it is of that on
-the photos as they are. The corruptions are those of Hendrycks and Dietterich,
-arXiv 1903.12261, severities 1, 3 and 5, as the package imagecorruptions-imaug
-keeps them (`pip install -e .[benchmarks]`).
+The val photos of CamVid are corrupted in five ways at three severities each
+and segmented with every preset. Reported are the mIoU and its percentage of
+the mIoU on clean photos. The corruptions are those of Hendrycks and
+Dietterich, arXiv 1903.12261, at severities 1, 3 and 5, as implemented by the
+package imagecorruptions-imaug (`pip install -e .[benchmarks]`).
 
     KERAS_BACKEND=tensorflow python benchmarks/corruptions.py \
         --camvid CamVid --presets camvid outputs/fcn/preset
@@ -26,26 +26,26 @@ KINDS = {
     "brightness": "brightness",
     "JPEG": "jpeg_compression",
 }
-STRENGTHS = (1, 3, 5)
+SEVERITIES = (1, 3, 5)
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What to measure."""
+    """Command-line settings."""
 
     camvid: pathlib.Path
-    """CamVid in the layout of the SegNet tutorial."""
+    """Folder of CamVid in the layout of the SegNet tutorial."""
     presets: tuple[str, ...]
-    """Folders or names of segmenters, generative or discriminative."""
+    """Folders or names of presets, generative or discriminative."""
     fit: tuple[int, int] | None = None
-    """Longest and shortest side that photos are brought to first."""
+    """Longest and shortest side that photos are resized to fit."""
     limit: int | None = None
-    """Take only so many photos, evenly spread."""
+    """Number of evenly spaced photos to use; all by default."""
     seed: int = 0
 
 
 class Records:
-    """A source of records in memory."""
+    """In-memory data source of records."""
 
     def __init__(self, source, records):
         self.classes, self.num_classes = source.classes, source.num_classes
@@ -60,26 +60,26 @@ class Records:
         return self.records[index]
 
 
-def corrupted(records, kind, strength, seed):
-    """Return records with corrupted photos, the same ones every time."""
+def corrupted(records, kind, severity, seed):
+    """Return records with corrupted photos, deterministically."""
     from imagecorruptions import corrupt
 
-    np.random.seed(seed)  # the package draws from NumPy's global generator
+    np.random.seed(seed)  # the package uses NumPy's global RNG
     name = KINDS[kind]
     return [
-        record | {"photo": corrupt(record["photo"], strength, name)}
+        record | {"photo": corrupt(record["photo"], severity, name)}
         for record in records
     ]
 
 
 def main(settings):
-    """Print one row for each corruption, one column for each preset."""
+    """Print a table with a row per corruption and a column per preset."""
     source = data.CamVid(settings.camvid, "val")
     if settings.fit:
         source = data.Resized(source, settings.fit)
     count = min(settings.limit or len(source), len(source))
-    spread = np.linspace(0, len(source) - 1, count).round().astype(int)
-    photos = [source[index] for index in spread.tolist()]
+    indices = np.linspace(0, len(source) - 1, count).round().astype(int)
+    photos = [source[index] for index in indices.tolist()]
     segmenters = [BaseSegmenter.from_preset(p) for p in settings.presets]
 
     def score(records):
@@ -87,22 +87,22 @@ def main(settings):
         return [evaluation.evaluate(s, records)["mIoU"] for s in segmenters]
 
     names = [str(preset) for preset in settings.presets]
-    print(f"| corruption | strength | {' | '.join(names)} |")
+    print(f"| corruption | severity | {' | '.join(names)} |")
     print("|---|---|" + "---|" * len(names))
-    clean, shares = score(photos), []
+    clean, fractions = score(photos), []
     print(f"| none | | {' | '.join(f'{s:.2f}' for s in clean)} |", flush=True)
     for kind in KINDS:
-        for strength in STRENGTHS:
-            found = score(corrupted(photos, kind, strength, settings.seed))
-            shares.append(np.divide(found, clean))
+        for severity in SEVERITIES:
+            scores = score(corrupted(photos, kind, severity, settings.seed))
+            fractions.append(np.divide(scores, clean))
             cells = [
-                f"{one:.2f} ({100 * share:.0f} %)"
-                for one, share in zip(found, shares[-1], strict=True)
+                f"{miou:.2f} ({100 * fraction:.0f} %)"
+                for miou, fraction in zip(scores, fractions[-1], strict=True)
             ]
-            row = f"| {kind} | {strength} | {' | '.join(cells)} |"
+            row = f"| {kind} | {severity} | {' | '.join(cells)} |"
             print(row, flush=True)
-    means = " | ".join(f"({100 * m:.1f} %)" for m in np.mean(shares, axis=0))
-    print(f"| mean of all | | {means} |")
+    means = np.mean(fractions, axis=0)
+    print(f"| mean | | {' | '.join(f'({100 * m:.1f} %)' for m in means)} |")
 
 
 if __name__ == "__main__":

@@ -1,20 +1,22 @@
-"""Count the products and the memory of a traced function without running it.
+"""Estimate FLOPs, memory and time of a JAX function without running it.
 
-`trace` writes a function of JAX arrays down as a flat list of operations;
-arrays without content (`jax.ShapeDtypeStruct`) are enough. What is counted:
+`trace` flattens the jaxpr of a function into a list of operations; shapes and
+dtypes (`jax.ShapeDtypeStruct`) are enough. Estimated are:
 
-* Products: those of matrix products and convolutions; a product with its
-  addition counts as two FLOPs.
-* Memory: an array lives from the operation that writes it to the last one
-  that reads it. Views, broadcasts and casts to more bits take none, and an
-  elementwise operation may write over what it reads last. Arguments that are
-  not read again are given up too, as Keras gives up (donates) the state of a
-  training step. Fused, no elementwise result takes memory: it is computed
-  again wherever it is read. Compilers lie between the two.
-* Time: an operation takes as long as its products at the peak of a GPU, or
-  as its bytes at the bandwidth, whichever is longer. An elementwise result
-  that is read once, by another elementwise operation or a reduction, is not
-  moved. Nothing else is waited for, so this is a bound from below.
+* FLOPs: those of matrix products and convolutions, as in
+  `gss_keras/ops/flops.py`.
+* Memory, by the live ranges of arrays: an array is live from the operation
+  that writes it to the last one that reads it. Views, broadcasts and widening
+  casts take no memory, and an elementwise operation may run in place if its
+  input is not read again. Arguments that are not read again are freed too, as
+  Keras donates the state of a training step. With fusion, no elementwise
+  result takes memory: it is recomputed wherever it is read. Compilers lie
+  between the two.
+* Time, by the roofline model: an operation takes as long as its FLOPs at the
+  GPU's peak, or as its bytes at the memory bandwidth, whichever is longer. An
+  elementwise result with a single reader that is an elementwise operation or a
+  reduction is fused and causes no memory traffic. Other overhead is ignored,
+  so this is a lower bound.
 """
 
 import collections
@@ -23,6 +25,8 @@ import math
 
 import jax
 from jax.extend import core
+
+from gss_keras.ops.flops import equation_flops, nested_jaxprs
 
 VIEWS = set(
     "broadcast_in_dim copy expand_dims iota optimization_barrier reshape"
@@ -40,37 +44,38 @@ CALLS = set(
     "checkpoint closed_call core_call custom_jvp_call custom_vjp_call jit pjit"
     " remat2".split()
 )
-BRANCHES = {"cond", "scan", "while"}
+CONTROL_FLOW = {"cond", "scan", "while"}
 
 
 @dataclasses.dataclass
 class Operation:
-    """One operation: which arrays it reads and writes, what it multiplies.
+    """One operation of a program.
 
     Attributes:
-        name: JAX's name of the operation.
-        inputs: Numbers of the arrays that it reads.
-        outputs: Numbers of the arrays that it writes.
-        products: FLOPs of its products by the type of their operands.
-        workspace: Bytes that a loop needs inside.
+        name: Name of the JAX primitive.
+        inputs: Indices of the arrays that it reads.
+        outputs: Indices of the arrays that it writes.
+        flops: Dict from the dtype of its operands to FLOPs; empty where none
+            are counted.
+        workspace: Temporary memory of a loop's body or a branch, in bytes.
     """
 
     name: str
     inputs: list
     outputs: list
-    products: dict = dataclasses.field(default_factory=dict)
+    flops: dict = dataclasses.field(default_factory=dict)
     workspace: float = 0.0
 
 
 @dataclasses.dataclass
 class Program:
-    """A traced function: operations on numbered arrays.
+    """A traced function: a list of operations on arrays.
 
     Attributes:
-        operations: List of `Operation`, in the order of the program.
-        arrays: Bytes of every array.
-        arguments: Numbers of the arrays that are there before.
-        results: Numbers of the arrays that are there afterwards.
+        operations: List of `Operation`, in the order of execution.
+        arrays: Sizes of all arrays in bytes.
+        arguments: Indices of the function's arguments in `arrays`.
+        results: Indices of the function's results in `arrays`.
     """
 
     operations: list
@@ -78,122 +83,97 @@ class Program:
     arguments: list
     results: list
 
-    def products(self):
-        """Return the FLOPs of all products by the type of their operands."""
+    def flops(self):
+        """Sum the FLOPs of all operations by the dtype of their operands."""
         total = collections.Counter()
         for operation in self.operations:
-            total.update(operation.products)
+            total.update(operation.flops)
         return total
 
 
 def trace(function, *arguments):
-    """Return the `Program` of a function of arrays or their shapes."""
+    """Trace a function of arrays, or of their shapes, into a `Program`."""
     return flatten(jax.make_jaxpr(function)(*arguments).jaxpr)
 
 
 def flatten(jaxpr):
-    """Write out what is called and drop what no result depends on."""
+    """Inline the calls in a jaxpr and eliminate dead code."""
     program = Program([], [], [], [])
     scope = {}
     variables = [*jaxpr.invars, *jaxpr.constvars]
-    program.arguments = [_number(program, scope, v) for v in variables]
-    _write_out(program, scope, jaxpr)
-    results = [_number(program, scope, v) for v in jaxpr.outvars]
+    program.arguments = [_index(program, scope, v) for v in variables]
+    _inline(program, scope, jaxpr)
+    results = [_index(program, scope, v) for v in jaxpr.outvars]
     program.results = [array for array in results if array is not None]
-    wanted, needed = set(program.results), []
+    used, live = set(program.results), []
     for operation in reversed(program.operations):
-        if wanted.intersection(operation.outputs):
-            wanted.update(operation.inputs)
-            needed.append(operation)
-    program.operations = needed[::-1]
+        if used.intersection(operation.outputs):
+            used.update(operation.inputs)
+            live.append(operation)
+    program.operations = live[::-1]
     return program
 
 
-def _number(program, scope, variable):
-    """Return the number of a variable's array; None for a constant."""
+def _index(program, scope, variable):
+    """Return the index of a variable's array; None for a literal."""
     if isinstance(variable, core.Literal):
         return None
     if variable not in scope:
-        # Random keys have a type of their own, without a size.
+        # The dtype of random keys has no `itemsize`.
         size = getattr(variable.aval.dtype, "itemsize", 8)
         program.arrays.append(math.prod(variable.aval.shape) * size)
         scope[variable] = len(program.arrays) - 1
     return scope[variable]
 
 
-def _write_out(program, scope, jaxpr):
+def _inline(program, scope, jaxpr):
+    """Append a jaxpr's operations to a program, calls inlined."""
     for equation in jaxpr.eqns:
-        inputs = [_number(program, scope, v) for v in equation.invars]
+        inputs = [_index(program, scope, v) for v in equation.invars]
         if equation.primitive.name not in CALLS:
-            outputs = [_number(program, scope, v) for v in equation.outvars]
+            outputs = [_index(program, scope, v) for v in equation.outvars]
             inputs = [array for array in inputs if array is not None]
             program.operations.append(_operation(equation, inputs, outputs))
             continue
-        (inner,) = _bodies(equation)
-        # Variables of its own: the same function may be called elsewhere.
+        (inner,) = nested_jaxprs(equation)
+        # A fresh scope: the same function may be called elsewhere.
         called = dict(zip(inner.invars, inputs, strict=True))
-        _write_out(program, called, inner)
+        _inline(program, called, inner)
         for outer, result in zip(equation.outvars, inner.outvars, strict=True):
-            scope[outer] = _number(program, called, result)
-
-
-def _bodies(equation):
-    """Return the functions that an operation holds."""
-    values = [
-        body
-        for value in equation.params.values()
-        for body in (value if isinstance(value, tuple) else (value,))
-    ]
-    bodies = [getattr(value, "jaxpr", value) for value in values]
-    return [body for body in bodies if hasattr(body, "eqns")]
+            scope[outer] = _index(program, called, result)
 
 
 def _operation(equation, inputs, outputs):
+    """Build the `Operation` of an equation that is not a call."""
     operation = Operation(equation.primitive.name, inputs, outputs)
-    if operation.name in ("dot_general", "conv_general_dilated"):
-        is_dot = operation.name == "dot_general"
-        count = _dot(equation) if is_dot else _convolution(equation)
-        operation.products = {str(equation.invars[0].aval.dtype): count}
-    elif operation.name in BRANCHES:
-        programs = [flatten(body) for body in _bodies(equation)]
-        largest = max(programs, key=lambda p: sum(p.products().values()))
-        # How often a `while` goes round is not known: it counts once.
-        rounds = equation.params.get("length", 1)
-        operation.products = {
-            dtype: rounds * count for dtype, count in largest.products().items()
+    if operation.name in CONTROL_FLOW:
+        programs = [flatten(jaxpr) for jaxpr in nested_jaxprs(equation)]
+        largest = max(programs, key=lambda p: sum(p.flops().values()))
+        # The trip count of a `while` is unknown: its body counts once.
+        trip_count = equation.params.get("length", 1)
+        operation.flops = {
+            dtype: trip_count * count
+            for dtype, count in largest.flops().items()
         }
-        operation.workspace = max(memory(p).beyond_state for p in programs)
+        operation.workspace = max(memory(p).temporary for p in programs)
+    elif flops := equation_flops(equation):
+        operation.flops = {str(equation.invars[0].aval.dtype): flops}
     return operation
 
 
-def _dot(equation):
-    (contracted, _), _ = equation.params["dimension_numbers"]
-    left = equation.invars[0].aval.shape
-    terms = math.prod(left[axis] for axis in contracted)
-    return 2 * terms * math.prod(equation.outvars[0].aval.shape)
-
-
-def _convolution(equation):
-    kernel = equation.invars[1].aval.shape
-    axes = equation.params["dimension_numbers"].rhs_spec
-    terms = math.prod(kernel[axis] for axis in axes[1:])
-    # The zeros between the entries of a spread input are not multiplied.
-    terms /= math.prod(equation.params["lhs_dilation"])
-    return 2 * terms * math.prod(equation.outvars[0].aval.shape)
-
-
-def stored(program, fused="nothing"):
-    """Find out which arrays have to be in memory to have an array at hand.
+def materialized(program, fused="nothing"):
+    """Return the arrays in memory that each array is computed from.
 
     Args:
         program: A `Program`.
-        fused: Which elementwise results are not stored but computed where
-            they are read: "nothing", "chains" (those read once, by another
-            elementwise operation or a reduction) or "everything".
+        fused: Which elementwise results are fused into the operations that
+            read them instead of being written to memory: "nothing", "chains"
+            (those with a single reader, another elementwise operation or a
+            reduction) or "everything".
 
     Returns:
-        List of one set of numbers for each array: itself if it is stored,
-        else the arrays that it is computed from.
+        List with one set of indices for each array: its own index if it is
+        written to memory, else those of the arrays it is computed from.
     """
     readers = collections.defaultdict(list)
     for operation in reversed(program.operations):
@@ -202,7 +182,7 @@ def stored(program, fused="nothing"):
             readers[array] += (
                 readers[operation.outputs[0]] if is_view else [operation.name]
             )
-    held = [{array} for array in range(len(program.arrays))]
+    sources = [{array} for array in range(len(program.arrays))]
     results = set(program.results)
     for operation in program.operations:
         array = operation.outputs[0]
@@ -214,12 +194,14 @@ def stored(program, fused="nothing"):
         )
         is_free = is_fused or _is_view(program, operation)
         if is_free and array not in results:
-            held[array] = set().union(*(held[i] for i in operation.inputs))
-    return held
+            sources[array] = set().union(
+                *(sources[i] for i in operation.inputs)
+            )
+    return sources
 
 
 def _is_view(program, operation):
-    """Return whether a result takes no memory beside what it is made of."""
+    """Return whether an operation is a view or a widening cast."""
     if operation.name == "convert_element_type" and operation.inputs:
         before, after = operation.inputs[0], operation.outputs[0]
         return program.arrays[after] >= program.arrays[before]
@@ -228,22 +210,23 @@ def _is_view(program, operation):
 
 @dataclasses.dataclass
 class Memory:
-    """Bytes that a program needs.
+    """Memory use of a program, in bytes.
 
     Attributes:
-        state: Arguments.
-        kept: What lives, beyond the state, when the first result is there:
-            in a training step, the activations that the backward pass reads.
-        peak: The most that lives at any time, state included.
+        state: Size of the arguments.
+        activations: Live memory besides the arguments when the first result,
+            the loss, is computed: in a training step, the activations that
+            the backward pass reads.
+        peak: Peak memory, arguments included.
     """
 
     state: float
-    kept: float
+    activations: float
     peak: float
 
     @property
-    def beyond_state(self):
-        """The peak without what was there before."""
+    def temporary(self):
+        """Peak memory without the arguments."""
         return self.peak - self.state
 
 
@@ -252,79 +235,84 @@ def memory(program, fused="nothing"):
 
     Args:
         program: A `Program`.
-        fused: See `stored`.
+        fused: As in `materialized`.
     """
-    held, sizes = stored(program, fused), program.arrays
+    sources, sizes = materialized(program, fused), program.arrays
     arguments = set(program.arguments)
-    last, end = dict.fromkeys(arguments, -1), len(program.operations)
+    last_use, end = dict.fromkeys(arguments, -1), len(program.operations)
     for time, operation in enumerate(program.operations):
-        if held[operation.outputs[0]] == {operation.outputs[0]}:
+        if sources[operation.outputs[0]] == {operation.outputs[0]}:
             for array in operation.inputs:
-                last.update(dict.fromkeys(held[array], time))
-    last.update(dict.fromkeys(program.results, end))
-    dying = collections.defaultdict(list)
-    for array, time in last.items():
-        dying[time].append(array)
+                last_use.update(dict.fromkeys(sources[array], time))
+    last_use.update(dict.fromkeys(program.results, end))
+    expiring = collections.defaultdict(list)
+    for array, time in last_use.items():
+        expiring[time].append(array)
 
     state = sum(sizes[array] for array in arguments)
-    live, peak, kept, alive = state, state, 0.0, set(arguments)
+    in_use, peak, activations, live = state, state, 0.0, set(arguments)
     for time, operation in enumerate(program.operations):
-        if held[operation.outputs[0]] != {operation.outputs[0]}:
+        if sources[operation.outputs[0]] != {operation.outputs[0]}:
             continue
-        born = {array for array in operation.outputs if array in last}
-        dead = alive.intersection(dying[time])
-        alive |= born
-        alive -= dead
+        allocated = {array for array in operation.outputs if array in last_use}
+        freed = live.intersection(expiring[time])
+        live |= allocated
+        live -= freed
         if operation.name in ELEMENTWISE:
-            live -= sum(sizes[array] for array in dead)
-        live += sum(sizes[array] for array in born)
-        peak = max(peak, live + operation.workspace)
+            in_use -= sum(sizes[array] for array in freed)
+        in_use += sum(sizes[array] for array in allocated)
+        peak = max(peak, in_use + operation.workspace)
         if operation.name not in ELEMENTWISE:
-            live -= sum(sizes[array] for array in dead)
-        if program.results and program.results[0] in born:
-            kept = sum(sizes[array] for array in alive - arguments)
-    return Memory(state, kept, peak)
+            in_use -= sum(sizes[array] for array in freed)
+        if program.results and program.results[0] in allocated:
+            activations = sum(sizes[array] for array in live - arguments)
+    return Memory(state, activations, peak)
 
 
 def seconds(program, peaks, bandwidth):
-    """Bound the time of a program from below.
+    """Return a roofline lower bound on the run time of a program.
 
     Args:
         program: A `Program`.
-        peaks: Dict of FLOP/s by the type of a product's operands.
-        bandwidth: Bytes per second.
+        peaks: Dict from the dtype of operands to peak FLOP/s.
+        bandwidth: Memory bandwidth in bytes per second.
 
     Returns:
         Float, seconds.
     """
-    held, total = stored(program, "chains"), 0.0
+    sources, total = materialized(program, "chains"), 0.0
     for operation in program.operations:
-        if held[operation.outputs[0]] != {operation.outputs[0]}:
+        if sources[operation.outputs[0]] != {operation.outputs[0]}:
             continue
-        touched = set(operation.outputs).union(
-            *(held[array] for array in operation.inputs)
+        accessed = set(operation.outputs).union(
+            *(sources[array] for array in operation.inputs)
         )
-        moved = sum(program.arrays[array] for array in touched) / bandwidth
-        multiplied = sum(
-            count / peaks[dtype] for dtype, count in operation.products.items()
+        memory_time = (
+            sum(program.arrays[array] for array in accessed) / bandwidth
         )
-        total += max(moved, multiplied)
+        compute_time = sum(
+            count / peaks[dtype] for dtype, count in operation.flops.items()
+        )
+        total += max(memory_time, compute_time)
     return total
 
 
 def at_batch(one, two, sizes, batch):
-    """Return the program of one batch size from those of two others.
+    """Inter- or extrapolate a program to another batch size.
 
-    Bytes and products are a constant and a part that grows with the batch.
+    Bytes and FLOPs are affine functions of the batch size.
 
     Args:
-        one: `Program` of a batch of `sizes[0]`.
-        two: The same of `sizes[1]`.
-        sizes: Two batch sizes.
-        batch: The batch size that is asked for.
+        one: `Program` at batch size `sizes[0]`.
+        two: The same program at batch size `sizes[1]`.
+        sizes: The two batch sizes.
+        batch: The wanted batch size.
+
+    Returns:
+        A `Program`.
 
     Raises:
-        ValueError: If the two programs are not the same but for sizes.
+        ValueError: If the two programs differ in more than sizes.
     """
     names = [[o.name for o in p.operations] for p in (one, two)]
     if names[0] != names[1] or len(one.arrays) != len(two.arrays):
@@ -334,20 +322,18 @@ def at_batch(one, two, sizes, batch):
         )
     step = (batch - sizes[0]) / (sizes[1] - sizes[0])
 
-    def between(first, second):
+    def interpolate(first, second):
         return first + step * (second - first)
 
     operations = [
         dataclasses.replace(
             a,
-            products={
-                k: between(v, b.products[k]) for k, v in a.products.items()
-            },
-            workspace=between(a.workspace, b.workspace),
+            flops={k: interpolate(v, b.flops[k]) for k, v in a.flops.items()},
+            workspace=interpolate(a.workspace, b.workspace),
         )
         for a, b in zip(one.operations, two.operations, strict=True)
     ]
     arrays = [
-        between(*pair) for pair in zip(one.arrays, two.arrays, strict=True)
+        interpolate(*pair) for pair in zip(one.arrays, two.arrays, strict=True)
     ]
     return dataclasses.replace(one, operations=operations, arrays=arrays)

@@ -1,8 +1,9 @@
-"""What holds a generative segmenter back: ceiling, tokens, outlines, classes.
+"""Find what limits the mIoU and boundary F-score of a generative segmenter.
 
-One row each for how masks come about: true masks sent through the tokens and
-back (the ceiling), the prior's tokens, the prior's pixel branch alone, and
-votes of several masks drawn from the prior together with the pixel branch.
+Each row evaluates masks of a different origin: reconstruction of the true
+masks (the upper bound), prediction with the prior's tokens, the prior's pixel
+branch alone, and majority votes of several masks sampled from the prior,
+without and with the pixel branch.
 
     KERAS_BACKEND=tensorflow python benchmarks/gap.py \
         --camvid CamVid --preset camvid
@@ -22,24 +23,28 @@ from gss_keras.ops.backend import argmax, resize_bilinear
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What to measure."""
+    """Command-line settings."""
 
     camvid: pathlib.Path
-    """CamVid in the layout of the SegNet tutorial."""
+    """Folder of CamVid in the layout of the SegNet tutorial."""
     preset: str = "camvid"
-    """Folder or name of a generative segmenter."""
+    """Folder or name of a preset of a generative segmenter."""
     fit: tuple[int, int] | None = None
-    """Longest and shortest side that photos are brought to first."""
+    """Longest and shortest side that photos are resized to fit."""
     votes: int = 8
+    """Number of masks to sample for a majority vote."""
     limit: int | None = None
-    """Take only so many photos, evenly spread."""
+    """Number of evenly spaced photos to use; all by default."""
 
 
-class Answering:
-    """A segmenter that answers with a function of a photo and its mask."""
+class MaskAwareSegmenter:
+    """Segmenter whose predictions may depend on the true mask.
 
-    def __init__(self, answer, source):
-        self.answer, self.source = answer, source
+    It is its own data source, to know the mask of the photo to predict.
+    """
+
+    def __init__(self, function, source):
+        self.function, self.source = function, source
         self.num_classes, self.classes = source.num_classes, source.classes
         self.mask = None
 
@@ -48,74 +53,78 @@ class Answering:
         return len(self.source)
 
     def __getitem__(self, index):
-        """Read a record, and keep its mask for the answer that follows."""
+        """Return a record, and remember its mask for `predict`."""
         record = self.source[index]
         self.mask = record["mask"]
         return record
 
     def predict(self, photo, **kwargs):
-        """Answer one photo."""
+        """Return the mask of a photo."""
         del kwargs
-        return self.answer(photo, self.mask)
+        return self.function(photo, self.mask)
 
 
 def reconstruct(segmenter, photo, mask):
-    """Send the true mask through the tokens and back."""
+    """Return the reconstruction of the true mask."""
     del photo
     logits = segmenter.posterior(mask[None])
     return ops.convert_to_numpy(argmax(logits))[0]
 
 
 def predict(segmenter, photo, mask):
-    """Take the likeliest tokens, as ever."""
+    """Return the segmenter's prediction, with the most likely tokens."""
     del mask
     return segmenter.predict(photo)
 
 
 def pixel_probabilities(segmenter, photo):
-    """Return what the pixel branch holds likely."""
+    """Return the class probabilities of the pixel branch."""
     logits = segmenter.prior(photo[None], training=False)["pixel_logits"]
     logits = resize_bilinear(logits, *photo.shape[:2])
     return ops.convert_to_numpy(ops.softmax(logits))[0]
 
 
 def classify(segmenter, photo, mask):
-    """Take the pixel branch's likeliest class."""
+    """Return the most likely classes of the pixel branch."""
     del mask
     return pixel_probabilities(segmenter, photo).argmax(-1)
 
 
 def vote(segmenter, votes, with_pixels, photo, mask):
-    """Take the class that most drawn masks have, and the pixel branch."""
+    """Return the majority vote of sampled masks, and of the pixel branch.
+
+    With `with_pixels`, the pixel branch's class probabilities are added to
+    the fractions of votes.
+    """
     del mask
-    drawn = segmenter.sample(photo, n=votes, seed=0)
-    shares = np.eye(segmenter.num_classes)[drawn].mean(0)
+    samples = segmenter.sample(photo, n=votes, seed=0)
+    scores = np.eye(segmenter.num_classes)[samples].mean(0)
     if with_pixels:
-        shares += pixel_probabilities(segmenter, photo)
-    return shares.argmax(-1)
+        scores += pixel_probabilities(segmenter, photo)
+    return scores.argmax(-1)
 
 
 def main(settings):
-    """Print one row for each way to a mask, and the IoUs of its classes."""
+    """Print mIoU, boundary F-score and class IoUs for each kind of mask."""
     source = data.CamVid(settings.camvid, "val")
     if settings.fit:
         source = data.Resized(source, settings.fit)
     segmenter = GenerativeSegmenter.from_preset(settings.preset)
-    draw = functools.partial(vote, segmenter, settings.votes)
-    ways = {
-        "ceiling": functools.partial(reconstruct, segmenter),
+    sample = functools.partial(vote, segmenter, settings.votes)
+    functions = {
+        "reconstruction": functools.partial(reconstruct, segmenter),
         "tokens": functools.partial(predict, segmenter),
         "pixel branch": functools.partial(classify, segmenter),
-        f"{settings.votes} drawn masks": functools.partial(draw, False),
-        "drawn masks and pixel branch": functools.partial(draw, True),
+        f"{settings.votes} samples": functools.partial(sample, False),
+        "samples and pixel branch": functools.partial(sample, True),
     }
     names = " | ".join(source.classes)
     print(f"| masks from | mIoU | boundary F | {names} |")
     print("|---|---|---|" + "---|" * source.num_classes)
-    for name, answer in ways.items():
-        both = Answering(answer, source)
+    for name, function in functions.items():
+        wrapper = MaskAwareSegmenter(function, source)
         scores = evaluation.evaluate(
-            both, both, limit=settings.limit, with_boundaries=True
+            wrapper, wrapper, limit=settings.limit, with_boundaries=True
         )
         cells = " | ".join(f"{iou:.1f}" for iou in scores["class_iou"])
         print(

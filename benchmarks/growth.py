@@ -1,9 +1,9 @@
-"""How time and memory grow with the photo's side, the batch and the codebook.
+"""Measure how time and memory scale with photo, batch and codebook size.
 
-A whole segmenter with a light backbone and random weights predicts photos.
-Seconds are the processor's, the least of some rounds in turns over all sizes;
-memory is what predicting adds at most, in another process. The exponent of a
-curve is fitted to the upper half of its sizes: below, constants count.
+A segmenter with a light backbone and random weights predicts photos. Time is
+CPU time, the minimum over rounds that alternate between all sizes; memory is
+the peak that predicting adds, in a separate process. The exponent of a power
+law is fitted to the upper half of the sizes, where constant costs matter less.
 
     KERAS_BACKEND=torch python benchmarks/growth.py
 """
@@ -16,14 +16,14 @@ import keras
 import numpy as np
 import tyro
 from measuring import (
-    give_back_freed_memory,
     in_new_process,
     peak_gigabytes,
+    release_freed_memory,
 )
 
 import gss_keras
 
-# What varies, its values, and the two others' values meanwhile.
+# Default values, and the values of the one size that varies.
 FIXED = {"side": 128, "batch": 1, "codebook": 512}
 VARIED = {
     "side": (128, 192, 256, 384, 512),
@@ -32,21 +32,21 @@ VARIED = {
 }
 TITLES = {
     "side": "side of a square photo, pixels",
-    "batch": "photos at a time",
-    "codebook": "tokens in the codebook",
+    "batch": "batch size",
+    "codebook": "codebook size, tokens",
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What to measure."""
+    """Command-line settings."""
 
     plot: pathlib.Path = pathlib.Path(__file__).with_suffix(".png")
     rounds: int = 2
 
 
 def build(codebook):
-    """Return a segmenter with a codebook of some size, untrained."""
+    """Return an untrained segmenter with a codebook size."""
     keras.utils.set_random_seed(0)
     tokenizer = gss_keras.DiscreteVAE.from_preset("maskige", load_weights=False)
     sizes = tokenizer.get_config() | {"codebook_size": codebook}
@@ -73,18 +73,18 @@ def call(segmenter, side, batch):
 
 
 def points():
-    """List every size to measure, as side, batch and size of the codebook."""
-    chosen = [
+    """Return all sizes to measure, as (side, batch size, codebook size)."""
+    sizes = [
         FIXED | {name: value} for name, values in VARIED.items()
         for value in values
     ]  # fmt: skip
-    return sorted({tuple(point.values()) for point in chosen})
+    return sorted({tuple(point.values()) for point in sizes})
 
 
 def gigabytes():
-    """Return what predicting adds at most, by point."""
+    """Return a dict from sizes to the peak memory that predicting adds."""
     segmenters = {k: build(k) for _, _, k in points()}
-    call(segmenters[FIXED["codebook"]], 32, 1)()  # starts up
+    call(segmenters[FIXED["codebook"]], 32, 1)()  # warm-up
     return {
         (side, batch, codebook): peak_gigabytes(
             call(segmenters[codebook], side, batch)
@@ -94,41 +94,41 @@ def gigabytes():
 
 
 def seconds(rounds):
-    """Return the least processor seconds of predicting, by point."""
+    """Return a dict from sizes to the minimum CPU seconds of predicting."""
     segmenters = {k: build(k) for _, _, k in points()}
     calls = {
         (side, batch, codebook): call(segmenters[codebook], side, batch)
         for side, batch, codebook in points()
     }
-    least = dict.fromkeys(calls, float("inf"))
+    fastest = dict.fromkeys(calls, float("inf"))
     for number in range(rounds + 1):
         for point, function in calls.items():
             start = time.process_time()
             function()
             if number:  # the first round compiles
-                spent = time.process_time() - start
-                least[point] = min(least[point], spent)
-    return least
+                elapsed = time.process_time() - start
+                fastest[point] = min(fastest[point], elapsed)
+    return fastest
 
 
 def curve(name, measured):
-    """Return the sizes along which one thing varies, and what was measured."""
-    found = [
+    """Return the values of one size and the measurements at them."""
+    values = [
         measured[tuple((FIXED | {name: value}).values())]
         for value in VARIED[name]
     ]
-    return np.array(VARIED[name], "float"), np.array(found)
+    return np.array(VARIED[name], "float"), np.array(values)
 
 
-def exponent(sizes, found):
-    """Fit a power of the size to the upper half of a curve."""
+def exponent(sizes, values):
+    """Return the exponent of a power law fitted to the upper half."""
     upper = len(sizes) // 2
-    slope, _ = np.polyfit(np.log(sizes[upper:]), np.log(found[upper:]), 1)
+    slope, _ = np.polyfit(np.log(sizes[upper:]), np.log(values[upper:]), 1)
     return slope
 
 
-def draw(path, measures):
-    """Save a picture of every curve."""
+def plot(path, measures):
+    """Save a figure of all curves."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -141,9 +141,9 @@ def draw(path, measures):
     for row, (unit, measured) in zip(rows, measures.items(), strict=True):
         row[0].set_ylabel(unit)
         for axes, name in zip(row, VARIED, strict=True):
-            sizes, found = curve(name, measured)
-            slope = exponent(sizes, found)
-            axes.loglog(sizes, found, "o-", color="#0b5394")
+            sizes, values = curve(name, measured)
+            slope = exponent(sizes, values)
+            axes.loglog(sizes, values, "o-", color="#0b5394")
             axes.set_title(f"exponent {slope:.2f}", fontsize=10)
             axes.set_xticks(sizes, [f"{int(n)}" for n in sizes])
             axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
@@ -157,23 +157,23 @@ def draw(path, measures):
 
 
 def main(settings):
-    """Print every curve and draw them."""
-    measures = {"processor seconds": seconds(settings.rounds)}
-    give_back_freed_memory()
+    """Print and plot all curves."""
+    measures = {"CPU seconds": seconds(settings.rounds)}
+    release_freed_memory()
     measures |= {
-        "GB added at most": in_new_process(gigabytes),
+        "peak memory added, GB": in_new_process(gigabytes),
     }
-    print("| what grows | measure | values | exponent |\n|---|---|---|---|")
+    print("| size | measure | values | exponent |\n|---|---|---|---|")
     for name in VARIED:
         for unit, measured in measures.items():
-            sizes, found = curve(name, measured)
+            sizes, values = curve(name, measured)
             listed = ", ".join(
                 f"{int(size)}: {value:.3g}"
-                for size, value in zip(sizes, found, strict=True)
+                for size, value in zip(sizes, values, strict=True)
             )
-            slope = exponent(sizes, found)
+            slope = exponent(sizes, values)
             print(f"| {TITLES[name]} | {unit} | {listed} | {slope:.2f} |")
-    draw(settings.plot, measures)
+    plot(settings.plot, measures)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How much could an inverse mapping mend of a prior's mistakes?
+"""Bound how many of a prior's errors a learned inverse mapping can correct.
 
-Trained on predictions for photos that the prior has learned, an inverse sees
-other mistakes than on new photos. So here it gets better conditions than it
-ever has: it learns on the prior's predictions for one half of CamVid's val
-photos and is scored on the other half. What it does not gain then, a maskige
-does not tell.
+A prior errs differently on its training photos than on new ones, so an inverse
+trained on predictions for training photos sees the wrong errors. Here the
+inverse is trained on the prior's predictions for one half of CamVid's val
+photos and evaluated on the other half, which is more favorable than any real
+training. What it does not gain here cannot be inferred from maskiges.
 
     KERAS_BACKEND=tensorflow python benchmarks/inverse_limits.py \
         --camvid CamVid --preset outputs/camvid/preset
@@ -28,21 +28,22 @@ CROP = (160, 192)
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What to measure."""
+    """Command-line settings."""
 
     camvid: pathlib.Path
+    """Folder of CamVid in the layout of the SegNet tutorial."""
     preset: pathlib.Path
-    """A trained `GenerativeSegmenter`."""
+    """Preset of a trained `GenerativeSegmenter`."""
     steps: int = 400
     batch_size: int = 4
     learning_rate: float = 3e-3
     jaccard: bool = False
-    """Add the mean of soft IoUs to the cross-entropy."""
+    """Add the soft Jaccard loss to the cross-entropy."""
     seed: int = 0
 
 
 def build(palette):
-    """Correct the nearest color by what is seen up to 70 pixels around."""
+    """Build a CNN, receptive field 140 pixels, on top of nearest colors."""
     layers = keras.layers
     maskige = keras.Input((None, None, 3))
 
@@ -57,48 +58,51 @@ def build(palette):
     context = layers.Conv2DTranspose(
         32, 4, strides=4, padding="same", activation="relu"
     )(context)
-    near = convolve(maskige, 32, 5)
-    both = convolve(layers.Concatenate()([context, near]), 32, 3)
-    change = layers.Conv2D(
+    detail = convolve(maskige, 32, 5)
+    features = convolve(layers.Concatenate()([context, detail]), 32, 3)
+    residual = layers.Conv2D(
         len(palette), 3, padding="same", kernel_initializer="zeros"
-    )(both)
-    return keras.Model(maskige, NearestColorInverse(palette)(maskige) + change)
+    )(features)
+    logits = NearestColorInverse(palette)(maskige) + residual
+    return keras.Model(maskige, logits)
 
 
 def make_loss(num_classes, jaccard):
-    """Return the loss of logits."""
+    """Return the loss function: cross-entropy, and soft Jaccard loss."""
 
     def loss(masks, logits):
         value = masked_cross_entropy(masks, logits, num_classes)
         if not jaccard:
             return value
         known = ops.cast(masks < num_classes, "float32")[..., None]
-        found = ops.softmax(logits) * known
-        true = ops.one_hot(ops.minimum(masks, num_classes), num_classes + 1)
-        true = true[..., :-1]
-        shared = ops.sum(found * true, (0, 1, 2))
-        union = ops.sum(found + true, (0, 1, 2)) - shared
-        present = ops.cast(ops.sum(true, (0, 1, 2)) > 0, "float32")
-        iou = ops.sum(present * shared / (union + 1)) / ops.sum(present)
+        probabilities = ops.softmax(logits) * known
+        one_hot = ops.one_hot(ops.minimum(masks, num_classes), num_classes + 1)
+        one_hot = one_hot[..., :-1]
+        intersection = ops.sum(probabilities * one_hot, (0, 1, 2))
+        union = ops.sum(probabilities + one_hot, (0, 1, 2)) - intersection
+        present = ops.cast(ops.sum(one_hot, (0, 1, 2)) > 0, "float32")
+        iou = ops.sum(present * intersection / (union + 1)) / ops.sum(present)
         return 0.3 * value + 1 - iou
 
     return loss
 
 
 def crops(settings, maskiges, masks):
-    """Cut random crops, all that a training will need."""
+    """Yield the random crops of all training steps."""
     generator = np.random.default_rng(settings.seed)
     count = settings.steps * settings.batch_size
-    high, wide = (n - c + 1 for n, c in zip(masks.shape[1:], CROP, strict=True))
+    tops, lefts = (
+        n - c + 1 for n, c in zip(masks.shape[1:], CROP, strict=True)
+    )
     for _ in range(count):
         index = generator.integers(len(masks))
-        top, left = generator.integers(high), generator.integers(wide)
+        top, left = generator.integers(tops), generator.integers(lefts)
         area = index, slice(top, top + CROP[0]), slice(left, left + CROP[1])
         yield maskiges[area], masks[area]
 
 
 def score(model, maskiges, masks, num_classes):
-    """Return the IoUs of all classes, in percent."""
+    """Return the IoU of each class in percent."""
     confusion = 0
     for maskige, mask in zip(maskiges, masks, strict=True):
         logits = model.predict(maskige[None].astype("float32"), verbose=0)
@@ -109,7 +113,7 @@ def score(model, maskiges, masks, num_classes):
 
 
 def main(settings):
-    """Print the IoUs of nearest color and trained inverse on each half."""
+    """Print mIoU and class IoUs of both inverses on both halves."""
     segmenter = gss_keras.GenerativeSegmenter.from_preset(settings.preset)
     posterior = segmenter.posterior
     count, palette = posterior.num_classes, posterior.palette
@@ -117,13 +121,13 @@ def main(settings):
     maskiges = segmenter.predict_maskiges(photos).astype("float16")
     maskiges = maskiges[:, : masks.shape[1], : masks.shape[2]]
     middle = len(masks) // 2
-    # Photos follow each other in time: the last of the first half is close to
-    # the first of the second.
+    # Drop one photo between the halves: consecutive photos of the video are
+    # similar.
     halves = [slice(0, middle), slice(middle + 1, None)]
-    for learned, unseen in (halves, halves[::-1]):
+    for train, test in (halves, halves[::-1]):
         keras.utils.set_random_seed(settings.seed)
         model = build(palette)
-        start = score(model, maskiges[unseen], masks[unseen], count)
+        nearest_color = score(model, maskiges[test], masks[test], count)
         model.compile(
             keras.optimizers.AdamW(
                 keras.optimizers.schedules.CosineDecay(
@@ -132,19 +136,17 @@ def main(settings):
             ),
             make_loss(count, settings.jaccard),
         )
-        x, y = zip(
-            *crops(settings, maskiges[learned], masks[learned]), strict=True
-        )
+        x, y = zip(*crops(settings, maskiges[train], masks[train]), strict=True)
         model.fit(np.stack(x), np.stack(y), settings.batch_size, verbose=0)
         for name, iou in (
-            ("nearest color, unseen half", start),
+            ("nearest color, test half", nearest_color),
             (
-                "trained, its own half",
-                score(model, maskiges[learned], masks[learned], count),
+                "trained, training half",
+                score(model, maskiges[train], masks[train], count),
             ),
             (
-                "trained, unseen half",
-                score(model, maskiges[unseen], masks[unseen], count),
+                "trained, test half",
+                score(model, maskiges[test], masks[test], count),
             ),
         ):
             mean = metrics.mean_of_present(iou)

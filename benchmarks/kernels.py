@@ -1,8 +1,9 @@
-"""What `layers/kernels.py` asks backends for, against Keras' own way.
+"""Compare the fused kernels of `ops/kernels.py` with Keras' own operations.
 
-Each pair runs in turns in one process, compiled where the backend compiles.
-All but attention and the perceptron learn: seconds are those of a step with
-gradients, of plain SGD. Seconds are the processor's, of the fastest round.
+Each pair runs in alternation in one process, compiled where the backend
+compiles. Batch norm and cross-entropy are timed in a training step with SGD,
+attention and the MLP without gradients. Times are CPU times of the fastest
+round.
 
     KERAS_BACKEND=tensorflow python benchmarks/kernels.py
 """
@@ -14,23 +15,23 @@ import keras
 import numpy as np
 import tyro
 from keras import ops
-from measuring import seconds_in_turn
+from measuring import fastest_seconds
 
 from gss_keras.layers.dense import Dense
 from gss_keras.layers.normalization import BatchNormalization
-from gss_keras.models.stage import Answer
-from gss_keras.ops.kernels import attend, gelu, surprise
+from gss_keras.models.inference import InferenceModel
+from gss_keras.ops.kernels import attention, cross_entropy, gelu
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How long to measure."""
+    """Command-line settings."""
 
     rounds: int = 20
 
 
-class Learning(keras.Model):
-    """Learns a map of features from what a function makes of it."""
+class TrainableInput(keras.Model):
+    """Model whose only weight is the input of a function to differentiate."""
 
     def __init__(self, function, shape):
         super().__init__()
@@ -45,107 +46,108 @@ class Learning(keras.Model):
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
         del x, y, y_pred, sample_weight, training
-        found = self.function(ops.convert_to_tensor(self.features))
-        return ops.mean(found**2)
+        outputs = self.function(ops.convert_to_tensor(self.features))
+        return ops.mean(outputs**2)
 
 
 def step_of(function, shape):
-    """Return a function that takes one training step."""
-    model = Learning(function, shape)
+    """Return a callable that runs one training step."""
+    model = TrainableInput(function, shape)
     model.compile(keras.optimizers.SGD(1e-3))
-    nothing = np.zeros((1, 1), "float32")
-    return lambda: model.train_on_batch(nothing)
+    unused = np.zeros((1, 1), "float32")
+    return lambda: model.train_on_batch(unused)
 
 
-def answer_of(function, shape):
-    """Return a function that computes one answer, without gradients."""
+def inference_of(function, shape):
+    """Return a callable that runs the function without gradients."""
     features = np.random.default_rng(0).normal(size=shape).astype("float32")
-    answer = Answer(keras.layers.Identity(), function)
-    return lambda: answer.predict_on_batch(features)
+    model = InferenceModel(keras.layers.Identity(), function)
+    return lambda: model.predict_on_batch(features)
 
 
 def normalize(layer_class):
-    """Return a batch norm that learns, as a function."""
+    """Return a batch norm in training mode as a function of features."""
     layer = layer_class()
     layer.build((None, 48, 64, 256))
     return lambda features: layer(features, training=True)
 
 
-def perceptron(layer_class, activation):
-    """Return two dense layers, as a function."""
+def mlp(layer_class, activation):
+    """Return an MLP of two dense layers as a function of features."""
     expand, reduce = layer_class(512, activation), layer_class(256)
     expand.build((None, None, 256))
     reduce.build((None, None, 512))
     return lambda features: reduce(expand(features))
 
 
-def lose(measure, classes=11, shape=(4, 192, 256)):
-    """Return a loss of logits, as a function of these."""
+def loss_on(cross_entropy, classes=11, shape=(4, 192, 256)):
+    """Return the cross-entropy with random labels as a function of logits."""
     labels = np.random.default_rng(0).integers(0, classes, shape)
     labels = labels.astype("int32")
-    return lambda logits: measure(labels, logits)
+    return lambda logits: cross_entropy(labels, logits)
 
 
 def keras_loss(labels, logits):
-    """Return Keras' cross-entropy."""
+    """Compute the cross-entropy per position with Keras."""
     return keras.losses.sparse_categorical_crossentropy(
         labels, logits, from_logits=True
     )
 
 
 def keras_gelu(features):
-    """Return Keras' exact GELU."""
+    """Apply Keras' exact GELU activation."""
     return keras.activations.gelu(features, approximate=False)
 
 
-def windows(mix):
-    """Return a function that attends within windows of 7 x 7 positions."""
+def windows(attention):
+    """Return attention in 7 x 7 windows as a function of query, key, value."""
     bias = np.random.default_rng(0).normal(size=(4, 49, 49))
     bias = ops.convert_to_tensor(bias.astype("float32"))
-    return lambda maps: mix(*ops.unstack(maps, 3, axis=1), bias)
+    return lambda maps: attention(*ops.unstack(maps, 3, axis=1), bias)
 
 
 def keras_attention(query, key, value, bias):
-    """Attend with products and a softmax, one after the other."""
+    """Compute attention from two matrix products and a softmax."""
     scores = ops.matmul(query * 32**-0.5, ops.swapaxes(key, -2, -1))
     return ops.matmul(ops.softmax(scores + bias), value)
 
 
-WORKS = {
-    "batch norm that learns, 8 x 48 x 64 x 256": (
+CASES = {
+    "training batch norm, 8 x 48 x 64 x 256": (
         step_of, (8, 48, 64, 256),
         normalize(BatchNormalization),
         normalize(keras.layers.BatchNormalization),
     ),
     "cross-entropy of 11 classes, 4 x 192 x 256": (
-        step_of, (4, 192, 256, 11), lose(surprise), lose(keras_loss),
+        step_of, (4, 192, 256, 11), loss_on(cross_entropy), loss_on(keras_loss),
     ),
     "cross-entropy of 512 tokens, 4 x 48 x 64": (
         step_of, (4, 48, 64, 512),
-        lose(surprise, 512, (4, 48, 64)), lose(keras_loss, 512, (4, 48, 64)),
+        loss_on(cross_entropy, 512, (4, 48, 64)),
+        loss_on(keras_loss, 512, (4, 48, 64)),
     ),
-    "perceptron 256-512-256, 10 800 positions": (
-        answer_of, (1, 10_800, 256),
-        perceptron(Dense, gelu),
-        perceptron(keras.layers.Dense, keras_gelu),
+    "MLP 256-512-256, 10 800 positions": (
+        inference_of, (1, 10_800, 256),
+        mlp(Dense, gelu),
+        mlp(keras.layers.Dense, keras_gelu),
     ),
     "attention in 252 windows of 49, 4 heads of 32": (
-        answer_of, (252, 3, 4, 49, 32),
-        windows(attend), windows(keras_attention),
+        inference_of, (252, 3, 4, 49, 32),
+        windows(attention), windows(keras_attention),
     ),
 }  # fmt: skip
 
 
 def main(settings):
-    """Print a row for each work."""
-    print("| work | Keras, ms | here, ms | times faster |\n|---|---|---|---|")
-    for name, (start, shape, ours, theirs) in WORKS.items():
-        pair = {"ours": start(ours, shape), "Keras": start(theirs, shape)}
-        spent = seconds_in_turn(pair, settings.rounds, time.process_time)
-        times = spent["Keras"] / spent["ours"]
+    """Print a row for each operation."""
+    print("| operation | Keras, ms | ours, ms | speedup |\n|---|---|---|---|")
+    for name, (prepare, shape, ours, theirs) in CASES.items():
+        pair = {"ours": prepare(ours, shape), "Keras": prepare(theirs, shape)}
+        seconds = fastest_seconds(pair, settings.rounds, time.process_time)
+        speedup = seconds["Keras"] / seconds["ours"]
         print(
-            f"| {name} | {1e3 * spent['Keras']:.1f} | "
-            f"{1e3 * spent['ours']:.1f} | {times:.2f} |",
+            f"| {name} | {1e3 * seconds['Keras']:.1f} | "
+            f"{1e3 * seconds['ours']:.1f} | {speedup:.2f} |",
             flush=True,
         )
 

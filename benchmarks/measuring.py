@@ -1,4 +1,4 @@
-"""How benchmarks measure: seconds in turns, memory in a process of its own."""
+"""Measure time in alternation and peak memory in separate processes."""
 
 import concurrent.futures
 import multiprocessing
@@ -11,19 +11,19 @@ import time
 import numpy as np
 
 
-def seconds_in_turn(functions, rounds, clock=time.perf_counter):
-    """Time functions in turns, so that what slows one down slows them all.
+def fastest_seconds(functions, rounds, clock=time.perf_counter):
+    """Time functions in alternation, so that other load slows all of them.
 
     Args:
-        functions: Dict of functions without arguments that end when their
-            work is done.
-        rounds: How often each is timed, after a first round that is not.
-        clock: What seconds are read from; `time.process_time` counts those
-            of all the process's threads on their processors, and none that
-            other jobs take.
+        functions: Dict from name to function without arguments, which must
+            block until its result is computed.
+        rounds: Number of timed rounds, after a warm-up round.
+        clock: Function that returns seconds. `time.process_time` gives the
+            CPU time of all threads of the process, which hardly depends on
+            other jobs.
 
     Returns:
-        Dict of the seconds of each one's fastest round.
+        Dict from name to the seconds of the fastest round.
     """
     fastest = dict.fromkeys(functions, float("inf"))
     for number in range(rounds + 1):
@@ -37,9 +37,9 @@ def seconds_in_turn(functions, rounds, clock=time.perf_counter):
 
 
 def peak_flops(side=2048, rounds=5):
-    """Return the FLOP/s that the backend reaches in a product of matrices.
+    """Measure the FLOP/s of the backend's matrix product.
 
-    The seconds are the processor's with all its threads, of the fastest round.
+    Per second of CPU time of all threads, in the fastest round.
     """
     from keras import ops
 
@@ -49,44 +49,44 @@ def peak_flops(side=2048, rounds=5):
     def multiply():
         ops.convert_to_numpy(ops.matmul(matrix, matrix)[:1, :1])
 
-    spent = seconds_in_turn({"": multiply}, rounds, time.process_time)[""]
-    return 2 * side**3 / spent
+    seconds = fastest_seconds({"": multiply}, rounds, time.process_time)[""]
+    return 2 * side**3 / seconds
 
 
 def in_new_process(function, *arguments):
-    """Call a function in a process that has done nothing else."""
+    """Call a function in a new process and return its result."""
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
         return pool.submit(function, *arguments).result()
 
 
-def give_back_freed_memory():
-    """Let new processes give freed memory back to the system at once.
+def release_freed_memory():
+    """Make malloc in new processes return freed memory to the system at once.
 
-    Else blocks that were freed before a measurement are used again in it,
-    and count for nothing. It takes time: measure that elsewhere.
+    Otherwise a measurement misses memory that is allocated from blocks freed
+    before it. It takes time, so do not measure time in the same process.
     """
     for limit in "MMAP", "TRIM":
         os.environ[f"MALLOC_{limit}_THRESHOLD_"] = "65536"
 
 
 def peak_gigabytes(function=None):
-    """Return the most memory that this process has held, in GB.
+    """Return the peak resident memory of this process in GB.
 
     Args:
-        function: Called first; then what it added to what was held before it
-            is returned, in place of all since the process began.
+        function: If given, called to measure its peak memory alone, relative
+            to the memory in use before.
     """
     if function is None:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    # Linux forgets the peak so far where 5 is written here.
+    # Reset the peak resident set size.
     pathlib.Path("/proc/self/clear_refs").write_text("5")
-    before = _held("VmHWM")
+    before = _memory_status("VmHWM")
     function()
-    return _held("VmHWM") - before
+    return _memory_status("VmHWM") - before
 
 
-def _held(name):
-    """Read a line of how much memory the process holds or held, in GB."""
+def _memory_status(name):
+    """Return a field of the process's memory status, in GB."""
     status = pathlib.Path("/proc/self/status").read_text()
     return int(re.search(rf"{name}:\s+(\d+) kB", status)[1]) / 2**20

@@ -1,20 +1,20 @@
-"""How long visitors of the page wait, and whether any answer is lost.
+"""Load-test the web demo: latency, lost responses, invalid and large files.
 
-Clients send photos at the same time, each the next one when its last is
-answered, to the page of a preset in a process of its own. Every answer must be
-that photo's mask. Then come files that are no photos, or large ones.
+Concurrent clients, each with one request at a time, send photos to the demo
+of a preset in a separate process. Each response must be the mask of the photo
+that was sent. Then follow invalid files and very large photos.
 
     KERAS_BACKEND=torch OMP_NUM_THREADS=1 python benchmarks/page_load.py
 
-Measured with one thread of PyTorch on two CPU cores that two trainings kept
-busy (load average 8): 200 of 200 answered in 182 s.
+Measured with one PyTorch thread on two CPU cores that two training runs kept
+busy (load average 8): 200 of 200 requests answered in 182 s.
 
-    seconds         median     90 %     99 %  longest
+    latency, s      median     90 %     99 %      max
     all               6.90    10.71    14.29    14.86
 
-Eight wait at a time, so a photo took 0.9 s; the medians of the clients lie
-between 6.56 and 7.21. The server held 860 MB at most, and 1934 MB after a JPEG
-and a PNG of 8000 x 6000, both reduced to 1024 x 768.
+With eight clients waiting, a photo took 0.9 s; the clients' medians lie
+between 6.56 and 7.21 s. Peak memory of the server was 860 MB, and 1934 MB
+after a JPEG and a PNG of 8000 x 6000, both downscaled to 1024 x 768.
 """
 
 import base64
@@ -43,18 +43,18 @@ _START = "from gss_keras.demo import serve; serve({preset!r}, port=0)"
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What is sent."""
+    """Command-line settings."""
 
     preset: str = "camvid"
     clients: int = 8
     requests: int = 25
-    """Photos that each client sends."""
+    """Number of requests of each client."""
     sizes: tuple[tuple[int, int], ...] = ((180, 240), (240, 320), (360, 480))
     """Heights and widths of the photos."""
 
 
 def main(settings):
-    """Load the page and print how it fared."""
+    """Start the demo, load-test it and print the results."""
     photos = {
         size: as_file(Streets(1, seed=0, size=size)[0]["photo"])
         for size in settings.sizes
@@ -67,52 +67,55 @@ def main(settings):
             line = server.stdout.readline()
             address = re.search(r"http://\S+", line)[0]
             load(address, photos, settings)
-            print(f"Memory of the server at most: {peak_memory(server)}")
+            print(f"Peak memory of the server: {peak_memory(server)}")
             send_bad_files(address)
-            print(f"Memory after large files: {peak_memory(server)}")
+            print(f"Peak memory after large files: {peak_memory(server)}")
         finally:
             server.terminate()
 
 
 def load(address, photos, settings):
-    """Let all clients send their photos, and print the latencies."""
-    # What each photo's mask is, asked for while nobody else asks.
+    """Run all clients concurrently and print the latencies."""
+    # The expected masks, requested sequentially.
     masks = {
-        size: segment(address, file, "alone")["mask"]
+        size: segment(address, file, "reference")["mask"]
         for size, file in photos.items()
     }
 
-    def visit(client):
-        waits = []
+    def run_client(client):
+        latencies = []
         for number in range(settings.requests):
             size = settings.sizes[(client + number) % len(settings.sizes)]
-            began = time.perf_counter()
-            answer = segment(address, photos[size], str(client))
-            waits.append((size, time.perf_counter() - began))
-            if answer["mask"] != masks[size]:
-                raise ValueError(f"A wrong mask came back to client {client}.")
-        return waits
+            start = time.perf_counter()
+            response = segment(address, photos[size], str(client))
+            latencies.append(time.perf_counter() - start)
+            if response["mask"] != masks[size]:
+                raise ValueError(
+                    "The response must be the mask of the photo that was "
+                    f"sent. Received: another mask, at client {client}"
+                )
+        return latencies
 
-    began = time.perf_counter()
+    start = time.perf_counter()
     with concurrent.futures.ThreadPoolExecutor(settings.clients) as pool:
-        waits = list(pool.map(visit, range(settings.clients)))
-    elapsed = time.perf_counter() - began
-    answered = sum(map(len, waits))
+        latencies = list(pool.map(run_client, range(settings.clients)))
+    elapsed = time.perf_counter() - start
+    answered = sum(map(len, latencies))
     print(
-        f"{answered} of {settings.clients * settings.requests} answered in "
-        f"{elapsed:.0f} s, {answered / elapsed:.2f} a second; "
+        f"{answered} of {settings.clients * settings.requests} requests "
+        f"answered in {elapsed:.0f} s, {answered / elapsed:.2f} per second; "
         f"load average {os.getloadavg()[0]:.1f}"
     )
-    print("seconds         median     90 %     99 %  longest")
-    rows = {f"client {i}": [w for _, w in row] for i, row in enumerate(waits)}
-    rows["all"] = [wait for row in waits for _, wait in row]
+    print("latency, s      median     90 %     99 %      max")
+    rows = {f"client {i}": row for i, row in enumerate(latencies)}
+    rows["all"] = [latency for row in latencies for latency in row]
     for name, row in rows.items():
-        numbers = [*np.percentile(row, [50, 90, 99]), max(row)]
-        print(f"{name:12}" + "".join(f"{number:9.2f}" for number in numbers))
+        values = [*np.percentile(row, [50, 90, 99]), max(row)]
+        print(f"{name:12}" + "".join(f"{value:9.2f}" for value in values))
 
 
 def send_bad_files(address):
-    """Send what is no good photo, and print the answers."""
+    """Send invalid, unusual and very large files, and print the responses."""
     photo = Streets(1, seed=0, size=(48, 64))[0]["photo"]
     large = Image.new("RGB", (8000, 6000), (90, 120, 160))
     sideways = Image.Exif()
@@ -132,21 +135,24 @@ def send_bad_files(address):
         "text again": b"hello",
     }
     for name, file in files.items():
-        began = time.perf_counter()
-        answer = segment(address, file, "bad")
-        elapsed = time.perf_counter() - began
-        said = answer.get("error")
-        if not said:
-            width, height = answer["size"]
-            mask = zlib.decompress(base64.b64decode(answer["mask"]))
+        start = time.perf_counter()
+        response = segment(address, file, "bad")
+        elapsed = time.perf_counter() - start
+        result = response.get("error")
+        if not result:
+            width, height = response["size"]
+            mask = zlib.decompress(base64.b64decode(response["mask"]))
             if len(mask) != width * height:
-                raise ValueError(f"The mask of {name} has another size.")
-            said = f"a mask of {width} x {height} for {answer['file_size']}"
-        print(f"{name:18} {elapsed:6.2f} s  {said}")
+                raise ValueError(
+                    f"The mask of {name} must have {width * height} pixels. "
+                    f"Received: {len(mask)} pixels"
+                )
+            result = f"mask of {width} x {height} for {response['file_size']}"
+        print(f"{name:18} {elapsed:6.2f} s  {result}")
 
 
 def segment(address, file, visitor):
-    """Return the page's answer to a file as a dict."""
+    """Post a file to the demo and return its JSON response as a dict."""
     request = urllib.request.Request(
         f"{address}/api/segment", file, {"X-Visitor": visitor}
     )
@@ -157,20 +163,20 @@ def segment(address, file, visitor):
         return json.load(error)
 
 
-def as_file(picture, kind="PNG", **options):
-    """Return the bytes of a picture's file."""
+def as_file(image, kind="PNG", **options):
+    """Encode an image array or PIL image as the bytes of an image file."""
     file = io.BytesIO()
-    if not isinstance(picture, Image.Image):
-        picture = Image.fromarray(picture)
-    picture.save(file, kind, **options)
+    if not isinstance(image, Image.Image):
+        image = Image.fromarray(image)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
 def peak_memory(process):
-    """Return the most memory that a process held, as text."""
+    """Return the peak memory of a process, as text."""
     status = pathlib.Path(f"/proc/{process.pid}/status")
     if not status.exists():
-        return "not known here"
+        return "unknown on this system"
     kilobytes = int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1])
     return f"{kilobytes / 1024:.0f} MB"
 

@@ -1,14 +1,15 @@
-"""Every variant of stage I, trained and measured side by side on CamVid.
+"""Train and evaluate every variant of stage I on CamVid.
 
-Twice: with CamVid's 11 classes, and with every connected piece of a mask
-renamed to one of 150. Each row is one run of `recipes/train_posterior.py`,
-which writes its posterior and its picture into the output folder:
+Either with CamVid's 11 classes, or with every connected component of a mask
+relabeled as one of 150 classes. Each row is a run of
+`recipes/train_posterior.py`, which writes its posterior and a figure into the
+output folder:
 
     KERAS_BACKEND=tensorflow python benchmarks/posteriors.py --camvid CamVid
 
-`--by-class` gives each of the 11 classes ids of its own among the 150, so
-that an id means the same kind of thing on train and val masks. The search for
-a palette, which looks at train masks alone, can only work where that is so.
+With `--by-class`, each of the 11 classes is relabeled to a disjoint subset of
+the 150 ids, so that an id has the same meaning in train and val masks. The
+palette search, which only uses train masks, needs that to generalize.
 """
 
 import dataclasses
@@ -25,7 +26,7 @@ from PIL import Image
 from reconstruction import IGNORE, read_masks, rename_components
 
 RECIPE = pathlib.Path(__file__).parents[1] / "recipes" / "train_posterior.py"
-# Steps and crops of a step that two cores manage in a few minutes.
+# Steps and batch sizes that take a few minutes on two cores.
 LENGTHS = {
     "ff-r": (0, 8),
     "ff": (0, 8),
@@ -38,25 +39,27 @@ LENGTHS = {
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What to measure."""
+    """Command-line settings."""
 
     camvid: pathlib.Path
-    """CamVid in the layout of the SegNet tutorial."""
+    """Folder of CamVid in the layout of the SegNet tutorial."""
     output: pathlib.Path = pathlib.Path("outputs/posteriors")
     variants: tuple[str, ...] = tuple(LENGTHS)
     num_classes: int = 11
-    """More than 11 renames pieces."""
+    """Number of classes; above 11, connected components are relabeled."""
     by_class: bool = False
+    """Relabel each class to a disjoint subset of ids."""
     search: bool = False
-    """Whether a palette is searched for and measured as FF."""
+    """Also search for a palette and evaluate it as FF."""
     search_masks: int = 40
+    """Number of train masks for the palette search."""
     noise: float = 0.0
-    """Gumbel noise of the variants that learn colors."""
+    """Scale of the Gumbel noise of variants with a learned palette."""
     seed: int = 0
 
 
-def write_pieces(settings, folder):
-    """Write CamVid with renamed pieces in the layout of `Folders`."""
+def write_components(settings, folder):
+    """Write CamVid with relabeled components in the layout of `Folders`."""
     names = "".join(f"{number}\n" for number in range(settings.num_classes))
     for seed, split in enumerate(("val", "train")):
         masks = read_masks(settings.camvid / f"{split}annot")
@@ -74,13 +77,13 @@ def write_pieces(settings, folder):
 
 
 def search(settings, folder, path):
-    """Search for a palette on some of the train masks; return the seconds."""
+    """Run the palette search on a subset of train masks; return seconds."""
     import gss_keras
     from gss_keras import palette_search, palettes
 
     files = sorted(folder.glob("*.png"))
-    few = np.linspace(0, len(files) - 1, settings.search_masks).astype(int)
-    masks = np.stack([np.array(Image.open(files[i])) for i in few])
+    indices = np.linspace(0, len(files) - 1, settings.search_masks).astype(int)
+    masks = np.stack([np.array(Image.open(files[i])) for i in indices])
     masks[masks >= settings.num_classes] = IGNORE
     start = time.monotonic()
     result = palette_search.search_palette(
@@ -92,14 +95,14 @@ def search(settings, folder, path):
     )
     palettes.save(result.palette, path)
     print(
-        f"search on {len(masks)} train masks: "
+        f"palette search on {len(masks)} train masks: mIoU "
         f"{result.start_mIoU:.2f} -> {result.mIoU:.2f}"
     )
     return time.monotonic() - start
 
 
 def measure(settings, variant, data_arguments, palette=None):
-    """Run the recipe and return its scores."""
+    """Run the recipe for a variant and return its scores."""
     steps, batch_size = LENGTHS[variant]
     name = variant if palette is None else f"{variant}-searched"
     output = settings.output / str(settings.num_classes) / name
@@ -116,12 +119,12 @@ def measure(settings, variant, data_arguments, palette=None):
 
 
 def main(settings):
-    """Print one row for each variant."""
+    """Print a row for each variant."""
     data_arguments = ("--dataset", "camvid", "--data-dir", settings.camvid)
     train_masks = settings.camvid / "trainannot"
     if settings.num_classes > 11:
-        folder = settings.output / f"pieces_{settings.num_classes}"
-        write_pieces(settings, folder)
+        folder = settings.output / f"components_{settings.num_classes}"
+        write_components(settings, folder)
         data_arguments = ("--dataset", "folders", "--data-dir", folder)
         train_masks = folder / "train" / "masks"
     rows = []

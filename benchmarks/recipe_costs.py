@@ -1,15 +1,16 @@
-"""What a training step of each published recipe costs: counted, not run.
+"""Estimate FLOPs, memory and time of a training step of each published recipe.
 
-Every published model is built and its training step traced with arrays that
-have a shape and no content, so that a step that needs a large GPU is counted
-on any laptop, in a gigabyte. It is the step that Keras' `fit` compiles on
-JAX: forward, backward, the frozen tokenizer, AdamW. How products, memory and
-time are counted is told in `counting.py`. Tables in Markdown, in a quarter of
+Each published model is built and its training step traced with abstract
+arrays, so the costs of a step that needs a large GPU are estimated on any
+laptop, in a gigabyte. It is the step that Keras' `fit` compiles on JAX:
+forward and backward pass, the frozen tokenizer, AdamW. `counting.py` describes
+how FLOPs, memory and time are estimated. The Markdown tables take a quarter of
 an hour on two cores:
 
     KERAS_BACKEND=jax python benchmarks/recipe_costs.py
 
-`--check` compares the counts with what XLA counts and plans for a CPU.
+`--check` compares the estimates with XLA's FLOP count and memory plan for a
+CPU.
 """
 
 import dataclasses
@@ -25,28 +26,28 @@ import gss_keras
 
 GIGA, TERA = 1e9, 1e12
 BATCHES, DEVICES = (1, 2, 4, 8), 8
-# Two batch sizes to trace; at 1, arrays may take another course.
+# Two batch sizes to trace; the program may differ at a batch size of 1.
 TRACED = (2, 3)
 MEMORIES = (16, 24, 40, 80)
-# Share of a GPU's GiB that CUDA, cuDNN's workspaces and gaps leave.
+# Fraction of a GPU's memory left by CUDA, cuDNN workspaces, fragmentation.
 USABLE = 0.9 * 2**30
-# Layers whose results can be computed anew in the backward pass: those that
-# are called without keywords, or `RematScope` fails on TensorFlow and JAX.
-RECOMPUTED = ["attention", "attention_norm", "perceptron_norm"]
-# From the precision of a step, and whether layers are recomputed, to a label.
+# Layers to rematerialize in the backward pass: only those that are called
+# without keyword arguments, or `RematScope` fails on TensorFlow and JAX.
+RECOMPUTED = ["attention", "attention_norm", "mlp_norm"]
+# From dtype policy and whether layers are rematerialized to a label.
 SETUPS = {
     ("float32", False): "float32",
     ("mixed_bfloat16", False): "mixed",
     ("mixed_bfloat16", True): "mixed, recomputed",
 }
-# Crop of the steps that are compiled to check the counts.
+# Crop size of the steps that are compiled to check the estimates.
 CHECKED = 256
 MODELS = [
-    "preset", "learned, M", "frozen, M", "parameters, GB", "moments, GB",
+    "preset", "trainable, M", "frozen, M", "parameters, GB", "moments, GB",
     "gradients, GB", "token logits, GB", "TFLOP", "frozen part, TFLOP",
 ]  # fmt: skip
-NEEDS = [
-    "preset", "setup", "kept for a photo",
+MEMORY = [
+    "preset", "setup", "activations of a photo",
     *(f"peak at {batch}" for batch in BATCHES),
     *(f"{size} GB" for size in MEMORIES),
 ]  # fmt: skip
@@ -54,13 +55,13 @@ TIMES = ["preset", "setup", "batch per GPU"] + [
     f"{name} {unit}" for name in ("A100", "H100") for unit in ("ms", "hours")
 ]
 CHECKS = [
-    "preset", "TFLOP", "XLA's", "fused, GB", "as written, GB", "XLA's, GB",
+    "preset", "TFLOP", "XLA's", "fused, GB", "unfused, GB", "XLA's, GB",
 ]  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """One published recipe; batch and steps are the paper's."""
+    """A published recipe, with the paper's batch size and number of steps."""
 
     preset: str
     crop: int
@@ -69,7 +70,7 @@ class Recipe:
 
     @property
     def trains_inverse(self):
-        """Whether FT-W's inverse is trained, on what a frozen prior says."""
+        """Whether FT-W's inverse is trained, on top of a frozen prior."""
         return "_ft_w_" in self.preset
 
 
@@ -89,9 +90,9 @@ RECIPES = [
 
 @dataclasses.dataclass(frozen=True)
 class GPU:
-    """A GPU by its vendor's figures, FLOP/s without sparsity and bytes/s.
+    """Data sheet of a GPU: FLOP/s without sparsity, bytes/s.
 
-    Float32 products are rounded to TF32, as JAX and TensorFlow do there.
+    Float32 matrix products use TF32, the default of JAX and TensorFlow.
     """
 
     name: str
@@ -108,12 +109,13 @@ GPUS = [
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What to count.
+    """Command-line settings.
 
     Attributes:
         presets: Names of published models; by default all.
-        check: Whether to compile one photo's step for a CPU too, minutes for
-            each model, and to set its memory beside the counted one.
+        check: Whether to compile a step on one photo for a CPU instead, which
+            takes minutes for each model, and compare XLA's FLOPs and memory
+            with the estimates.
     """
 
     presets: tuple[str, ...] = tuple(recipe.preset for recipe in RECIPES)
@@ -121,31 +123,31 @@ class Settings:
 
 
 def build(recipe, policy="float32", is_recomputed=False):
-    """Build the model that a recipe trains, with weights without content."""
-    made = []
+    """Build the model that a recipe trains, with abstract weights."""
+    built = []
 
-    def make():
+    def construct():
         segmenter = gss_keras.GenerativeSegmenter.from_preset(
             recipe.preset, load_weights=False
         )
-        made.append(compiled(segmenter, recipe.trains_inverse))
+        built.append(compiled(segmenter, recipe.trains_inverse))
 
     names = RECOMPUTED if is_recomputed else []
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
         with keras.RematScope("list_of_layers", layer_names=names):
-            jax.eval_shape(make)
+            jax.eval_shape(construct)
     finally:
         keras.config.set_dtype_policy(before)
-    return made[0]
+    return built[0]
 
 
 def compiled(segmenter, trains_inverse):
-    """Return the stage of a segmenter that is trained, ready for a step."""
+    """Return the stage of a segmenter to train, compiled with AdamW."""
     model = segmenter.prior
     if trains_inverse:
-        # A preset says float32; one made anew follows the policy.
+        # The preset's inverse is float32; a new one follows the policy.
         old = segmenter.posterior.inverse
         inverse = type(old)(old.num_classes, palette=old.palette, **old.sizes)
         model = gss_keras.GenerativeSegmenter(segmenter.prior, inverse=inverse)
@@ -155,34 +157,35 @@ def compiled(segmenter, trains_inverse):
 
 
 def training_step(model):
-    """Return the step of `fit` as a function of state and data.
+    """Return the training step of `fit` as a stateless function.
 
     Args:
         model: A compiled stage with a built optimizer.
 
     Returns:
-        Function from four lists of arrays, photos and masks to the loss and
-        the four lists anew.
+        Function from trainable, non-trainable, optimizer and metrics
+        variables, photos and masks to the loss and the four lists of updated
+        variables.
     """
     differentiate = jax.value_and_grad(
         model.compute_loss_and_updates, has_aux=True
     )
 
-    def step(learned, fixed, optimizer, metrics, photos, masks):
-        (loss, (_, _, fixed, metrics)), gradients = differentiate(
-            learned, fixed, metrics, photos, masks, None,
+    def step(trainable, frozen, optimizer, metrics, photos, masks):
+        (loss, (_, _, frozen, metrics)), gradients = differentiate(
+            trainable, frozen, metrics, photos, masks, None,
             training=True, optimizer_variables=optimizer,
         )  # fmt: skip
-        learned, optimizer = model.optimizer.stateless_apply(
-            optimizer, gradients, learned
+        trainable, optimizer = model.optimizer.stateless_apply(
+            optimizer, gradients, trainable
         )
-        return loss, learned, fixed, optimizer, metrics
+        return loss, trainable, frozen, optimizer, metrics
 
     return step
 
 
 def arguments(model, crop, batch):
-    """Return shapes and types of what a step takes."""
+    """Return the shapes and dtypes of a training step's arguments."""
     state = (
         model.trainable_variables,
         model.non_trainable_variables,
@@ -199,7 +202,7 @@ def _shape(variable):
 
 
 def frozen_program(model, crop):
-    """Trace what a step does for one photo without learning from it."""
+    """Trace the frozen part of a training step, for one photo."""
     photos, masks = arguments(model, crop, 1)[-2:]
     tokenizer = model.posterior.tokenizer
 
@@ -214,13 +217,13 @@ def frozen_program(model, crop):
 
 
 class Costs:
-    """The costs of a recipe's step at any batch size of one GPU.
+    """Costs of a recipe's training step on one GPU, at any batch size.
 
     Args:
         recipe: A `Recipe`.
-        policy: Keras' name of a precision.
-        is_recomputed: Whether the layers named in `RECOMPUTED` are computed
-            anew in the backward pass.
+        policy: Name of a Keras dtype policy.
+        is_recomputed: Whether the layers named in `RECOMPUTED` are
+            rematerialized in the backward pass.
     """
 
     def __init__(self, recipe, policy="float32", is_recomputed=False):
@@ -234,73 +237,77 @@ class Costs:
         self.batch = recipe.batch / DEVICES
 
     def program(self, batch):
-        """Return the step's program for a batch."""
+        """Return the program of a training step at a batch size."""
         return at_batch(*self.traced, TRACED, batch)
 
     def flops(self):
-        """Return the FLOPs of a step for each photo."""
-        one, two = (sum(p.products().values()) for p in self.traced)
+        """Return the FLOPs of a training step per photo."""
+        one, two = (sum(p.flops().values()) for p in self.traced)
         return (two - one) / (TRACED[1] - TRACED[0])
 
     def seconds(self, gpu):
-        """Return the least seconds of a step, the batch on all devices."""
+        """Return a lower bound on the seconds of a data-parallel step."""
         peaks = {"bfloat16": gpu.bfloat16, "float32": gpu.float32}
         return seconds(self.program(self.batch), peaks, gpu.bandwidth)
 
 
 def model_row(costs):
-    """Return a row of what does not depend on batch and precision."""
+    """Return the table row of sizes that hold for any batch size."""
     model, crop = costs.model, costs.recipe.crop
-    learned = sum(_count(v) for v in model.trainable_variables)
-    fixed = sum(_count(v) for v in model.variables) - learned
-    frozen = sum(frozen_program(model, crop).products().values())
+    trainable = sum(_size(v) for v in model.trainable_variables)
+    frozen = sum(_size(v) for v in model.variables) - trainable
+    frozen_flops = sum(frozen_program(model, crop).flops().values())
     logits = (crop // 4) ** 2 * model.posterior.tokenizer.codebook_size
     return [
         costs.recipe.preset,
-        f"{learned / 1e6:.1f}",
-        f"{fixed / 1e6:.1f}",
-        f"{4 * (learned + fixed) / GIGA:.2f}",
-        f"{8 * learned / GIGA:.2f}",
-        f"{4 * learned / GIGA:.2f}",
+        f"{trainable / 1e6:.1f}",
+        f"{frozen / 1e6:.1f}",
+        f"{4 * (trainable + frozen) / GIGA:.2f}",
+        f"{8 * trainable / GIGA:.2f}",
+        f"{4 * trainable / GIGA:.2f}",
         f"{4 * logits / GIGA:.2f}",
         f"{costs.flops() / TERA:.2f}",
-        f"{frozen / TERA:.2f}",
+        f"{frozen_flops / TERA:.2f}",
     ]
 
 
-def _count(variable):
+def _size(variable):
     return math.prod(variable.shape)
 
 
 def memory_row(costs, label):
-    """Return a row of the memory of one GPU by the batch it takes."""
+    """Return the table row of one GPU's memory by batch size."""
     programs = {batch: costs.program(batch) for batch in BATCHES}
-    needs = [
+    estimates = [
         {batch: memory(program, fused) for batch, program in programs.items()}
         for fused in ("everything", "nothing")
     ]
-    kept = [need[1].kept / GIGA for need in needs]
-    peaks = [[need[batch].peak / GIGA for need in needs] for batch in BATCHES]
-    fits = [
+    activations = [by_batch[1].activations / GIGA for by_batch in estimates]
+    peaks = [
+        [by_batch[batch].peak / GIGA for by_batch in estimates]
+        for batch in BATCHES
+    ]
+    largest_batches = [
         [
             max(
-                (b for b in BATCHES if need[b].peak <= size * USABLE), default=0
+                (b for b in BATCHES if by_batch[b].peak <= size * USABLE),
+                default=0,
             )
-            for need in needs[::-1]
+            for by_batch in estimates[::-1]
         ]
         for size in MEMORIES
     ]
     return [
         costs.recipe.preset,
         label,
-        "{:.1f} - {:.1f}".format(*kept),
+        "{:.1f} - {:.1f}".format(*activations),
         *("{:.0f} - {:.0f}".format(*peak) for peak in peaks),
-        *(" - ".join(map(str, dict.fromkeys(fit))) for fit in fits),
+        *(" - ".join(map(str, dict.fromkeys(b))) for b in largest_batches),
     ]
 
 
 def time_row(costs, label):
-    """Return a row of the least time on all devices."""
+    """Return the table row of lower bounds on the training time."""
     cells = [costs.recipe.preset, label, f"{costs.batch:.0f}"]
     for gpu in GPUS:
         step = costs.seconds(gpu)
@@ -312,24 +319,24 @@ def time_row(costs, label):
 
 
 def check_row(costs):
-    """Return counted values of one photo's step beside XLA's for a CPU."""
+    """Return the table row of estimates next to XLA's for a CPU."""
     step = training_step(costs.model)
     shapes = arguments(costs.model, costs.recipe.crop, 1)
-    counted = trace(step, *shapes)
+    program = trace(step, *shapes)
     lowered = jax.jit(step, donate_argnums=(0, 1, 2, 3)).lower(*shapes)
     planned = lowered.compile().memory_analysis()
     return [
         costs.recipe.preset,
-        f"{sum(counted.products().values()) / TERA:.3f}",
+        f"{sum(program.flops().values()) / TERA:.3f}",
         f"{lowered.cost_analysis()['flops'] / TERA:.3f}",
-        f"{memory(counted, 'everything').beyond_state / GIGA:.2f}",
-        f"{memory(counted).beyond_state / GIGA:.2f}",
+        f"{memory(program, 'everything').temporary / GIGA:.2f}",
+        f"{memory(program).temporary / GIGA:.2f}",
         f"{planned.temp_size_in_bytes / GIGA:.2f}",
     ]
 
 
 def show(title, columns, rows):
-    """Print a table in Markdown."""
+    """Print a Markdown table."""
     print(f"## {title}", "", sep="\n")
     for cells in [columns, ["---"] * len(columns), *rows]:
         print("|", " | ".join(cells), "|")
@@ -339,11 +346,15 @@ def show(title, columns, rows):
 def main(settings):
     """Print the tables."""
     if keras.backend.backend() != "jax":
-        raise SystemExit("What is counted is JAX's step: set KERAS_BACKEND=jax")
+        raise SystemExit(
+            "The backend must be JAX, whose training step is traced. Set "
+            "KERAS_BACKEND=jax. "
+            f"Received: KERAS_BACKEND={keras.backend.backend()}"
+        )
     recipes = [r for r in RECIPES if r.preset in settings.presets]
     if settings.check:
         show(
-            f"One photo of {CHECKED} x {CHECKED}, float32, beside XLA's plan",
+            f"One photo of {CHECKED} x {CHECKED}, float32, compared with XLA",
             CHECKS,
             [
                 check_row(Costs(dataclasses.replace(recipe, crop=CHECKED)))
@@ -360,9 +371,9 @@ def main(settings):
             tables[1].append(memory_row(costs, label))
             tables[2].append(time_row(costs, label))
             print(*tables[1][-1], *tables[2][-1][2:], file=sys.stderr)
-    show("Models, and what one photo costs", MODELS, tables[0])
-    show("Memory of one GPU", NEEDS, tables[1])
-    show(f"Least time on {DEVICES} GPUs", TIMES, tables[2])
+    show("Models, and costs of a training step per photo", MODELS, tables[0])
+    show("Memory of one GPU", MEMORY, tables[1])
+    show(f"Lower bounds on the time on {DEVICES} GPUs", TIMES, tables[2])
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How much of a mask survives the trip through tokens, palette by palette.
+"""Measure a tokenizer's reconstruction mIoU with various palettes.
 
-The figures are the ceiling of every segmenter built on the tokenizer. Masks
-are CamVid's validation set (not bundled), at 360 x 480 with nearest color:
-once with its 11 classes, once with every connected component renamed to one
-of 150 classes at random, which has the small pieces and close colors of
-ADE20K. Two minutes on two cores:
+It is the upper bound of every segmenter built on the tokenizer. Evaluated on
+the masks of CamVid's validation set (not bundled) at 360 x 480 with the
+nearest-color inverse: with its 11 classes, and with every connected component
+randomly relabeled as one of 150 classes, which resembles the small segments
+and similar colors of ADE20K. Two minutes on two cores:
 
     python benchmarks/reconstruction.py --masks camvid/valannot
 """
@@ -14,6 +14,7 @@ import pathlib
 
 import numpy as np
 import tyro
+from keras import ops
 from PIL import Image
 from scipy import ndimage
 
@@ -29,12 +30,12 @@ IGNORE = 255
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What to measure.
+    """Command-line settings.
 
     Attributes:
-        masks: Folder of PNG files of class ids, 11 and more are ignored.
+        masks: Folder of PNG files of class ids; ids from 11 on are ignored.
         tokenizer: Preset of the tokenizer.
-        seeds: Number of seeds of each palette.
+        seeds: Number of random seeds for each palette.
         limit: Number of masks; 0 for all.
     """
 
@@ -45,62 +46,62 @@ class Settings:
 
 
 def read_masks(folder, limit=0):
-    """Return int masks `(n, height, width)`, 255 where ignored."""
+    """Read int masks `(n, height, width)`, 255 where ignored."""
     files = sorted(pathlib.Path(folder).glob("*.png"))
     masks = np.stack([np.array(Image.open(f)) for f in files[: limit or None]])
     return np.where(masks < len(CLASSES), masks, IGNORE).astype("int64")
 
 
 def rename_components(masks, num_classes=150, seed=0, by_class=False):
-    """Give every connected piece of a class one of many ids at random.
+    """Relabel every connected component of a class with a random id.
 
-    With `by_class`, each class has ids of its own to choose from, so that an
-    id means the same kind of thing in all masks, as it does in a data set.
+    With `by_class`, the ids of each class are drawn from a disjoint subset,
+    so that an id has the same meaning in all masks, as in a real data set.
     """
     rng = np.random.default_rng(seed)
     renamed = np.full(masks.shape, IGNORE)
     for old, new in zip(masks, renamed, strict=True):
         for label in range(len(CLASSES)):
-            pieces, count = ndimage.label(old == label)
+            components, count = ndimage.label(old == label)
             ids = np.arange(num_classes)
             if by_class:
                 ids = ids[label :: len(CLASSES)]
-            names = ids[rng.integers(0, len(ids), count)]
-            new[pieces > 0] = names[pieces[pieces > 0] - 1]
+            new_ids = ids[rng.integers(0, len(ids), count)]
+            new[components > 0] = new_ids[components[components > 0] - 1]
     return renamed
 
 
 def measure(tokenizer, masks, palette, batch_size=4):
-    """Send masks through tokens and back.
+    """Reconstruct masks from their tokens and evaluate the reconstruction.
 
     Returns:
-        A triple: IoU of each class in percent, number of different tokens,
-        and perplexity of the tokens.
+        A triple: IoU of each class in percent, number of distinct tokens, and
+        perplexity of the token distribution.
     """
     num_classes = len(palette)
     colors = np.zeros((256, 3), "float32")
     colors[:num_classes] = palette / 255
-    counts = 0
-    uses = np.zeros(tokenizer.codebook_size)
+    confusion = 0
+    usage = np.zeros(tokenizer.codebook_size)
     for start in range(0, len(masks), batch_size):
         truth = masks[start : start + batch_size]
-        tokens = np.asarray(tokenizer.encode(colors[truth]))
-        uses += np.bincount(tokens.ravel(), minlength=len(uses))
-        decoded = np.asarray(tokenizer.decode(tokens))
-        known = colors[:num_classes]
-        scores = 2 * decoded @ known.T - (known**2).sum(-1)
-        answers = scores.argmax(-1)
-        counts = counts + confusion_matrix(truth, answers, num_classes)
-    shares = uses[uses > 0] / uses.sum()
-    perplexity = np.exp(-(shares * np.log(shares)).sum())
-    return class_iou(counts), int((uses > 0).sum()), perplexity
+        tokens = ops.convert_to_numpy(tokenizer.encode(colors[truth]))
+        usage += np.bincount(tokens.ravel(), minlength=len(usage))
+        decoded = ops.convert_to_numpy(tokenizer.decode(tokens))
+        class_colors = colors[:num_classes]
+        scores = 2 * decoded @ class_colors.T - (class_colors**2).sum(-1)
+        predicted = scores.argmax(-1)
+        confusion = confusion + confusion_matrix(truth, predicted, num_classes)
+    probabilities = usage[usage > 0] / usage.sum()
+    perplexity = np.exp(-(probabilities * np.log(probabilities)).sum())
+    return class_iou(confusion), int((usage > 0).sum()), perplexity
 
 
 def main(settings):
-    """Print one row for each palette."""
+    """Print a row for each palette."""
     tokenizer = gss_keras.DiscreteVAE.from_preset(settings.tokenizer)
     masks = read_masks(settings.masks, settings.limit)
-    pieces = rename_components(masks)
+    components = rename_components(masks)
     table = [
         (
             f"maximal_distance(11, seed={s})",
@@ -116,11 +117,11 @@ def main(settings):
         ("random(11, seed=1)", masks, palettes.random(11, 1)),
     ]
     table += [
-        (f"150 pieces, maximal_distance(150, seed={s})", pieces,
+        (f"150 classes, maximal_distance(150, seed={s})", components,
          palettes.maximal_distance(150, s))
         for s in range(min(3, settings.seeds))
     ]  # fmt: skip
-    table += [("150 pieces, ade20k()", pieces, palettes.ade20k())]
+    table += [("150 classes, ade20k()", components, palettes.ade20k())]
     print("| palette | mIoU | worst class | tokens used | perplexity |")
     print("|---|---|---|---|---|")
     for name, labels, palette in table:

@@ -1,8 +1,9 @@
-"""Searches for better colors than those stored for `maximal_distance`.
+"""Search for colors with a larger minimum distance for `maximal_distance`.
 
-Each round of the search draws new starts; what beats the stored colors takes
-their place in gss_keras/maskige/packings.json. The stored ones are the best
-of about 600 starts for up to 34 classes; of about 10 to 60 for more.
+Each round of the search uses new random initializations; colors better than
+the stored ones replace them in gss_keras/maskige/packings.json. The stored
+colors are the best of about 600 initializations for up to 34 classes, and of
+about 10 to 60 for more.
 
     python benchmarks/search_packings.py --rounds 8 --counts 11 19
 """
@@ -18,20 +19,21 @@ import tyro
 from gss_keras.maskige import packing, palettes
 
 FILE = pathlib.Path(palettes.__file__).with_name("packings.json")
-# Beside small counts: Cityscapes with all its classes, SUN RGB-D, NYU, Pascal
-# Context, Mapillary, COCO panoptic, ADE20K, COCO-Stuff, MSeg.
+# Small numbers, and those of Cityscapes with all its classes, SUN RGB-D, NYU,
+# Pascal Context, Mapillary, COCO panoptic, ADE20K, COCO-Stuff and MSeg.
 COUNTS = (*range(2, 33), 34, 37, 40, 59, 60, 65, 66, 100, 124, 133, 150, 171)
 COUNTS += (182, 194, 200)
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """The command line.
+    """Command-line settings.
 
     Attributes:
         counts: Numbers of classes to search colors for.
-        rounds: How often the default number of starts is drawn.
-        first_seed: Seed of the first round; the next ones follow.
+        rounds: Number of rounds, each with the default number of random
+            initializations.
+        first_seed: Random seed of the first round; later rounds increment it.
     """
 
     counts: tuple[int, ...] = COUNTS
@@ -40,10 +42,10 @@ class Settings:
 
 
 def main(settings):
-    """Improves the stored colors and prints their smallest distances."""
-    print("classes  stored   found  seconds")
+    """Improve the stored colors and print their minimum distances."""
+    print("classes  stored    best  seconds")
     for count in settings.counts:
-        begin = time.perf_counter()
+        start = time.perf_counter()
         before = stored_distance(count)
         for seed in range(settings.rounds):
             colors = palettes.search_colors(
@@ -52,7 +54,7 @@ def main(settings):
             store_if_better(count, colors)
         for colors in larger_stored(count):
             store_if_better(count, colors[:count])
-        seconds = time.perf_counter() - begin
+        seconds = time.perf_counter() - start
         after = stored_distance(count)
         print(
             f"{count:7d} {before:7.3f} {after:7.3f} {seconds:8.1f}", flush=True
@@ -60,19 +62,19 @@ def main(settings):
 
 
 def stored_distance(count):
-    """Returns the smallest distance of the stored colors, 0 without any."""
+    """Return the minimum distance of the stored colors, 0 without any."""
     colors = json.loads(FILE.read_text(encoding="utf-8")).get(str(count))
     return 0.0 if colors is None else packing.smallest_distance(colors)
 
 
 def larger_stored(count):
-    """Returns the stored colors for more classes: a part may serve too."""
+    """Return the stored colors for more classes; a prefix may be better."""
     stored = json.loads(FILE.read_text(encoding="utf-8"))
     return [stored[key] for key in stored if int(key) > count]
 
 
 def store_if_better(count, colors):
-    """Replaces the stored colors if these are clearly further apart."""
+    """Store colors if their minimum distance is clearly larger."""
     if packing.smallest_distance(colors) < stored_distance(count) + 0.002:
         return
     stored = json.loads(FILE.read_text(encoding="utf-8"))

@@ -1,12 +1,12 @@
-"""Whole segmenters: with the tokenizer's decoder or a direct one in its place.
+"""Compare segmenters with the tokenizer's decoder and with a direct decoder.
 
-The shipped preset `camvid` at three sizes, and GSS-FF with ResNet-101 and a
-tokenizer of DALL-E's size, both of random weights. A direct decoder costs
-the same trained or not; it is not trained here. Each model segments one photo
-in a process of its own, with `predict`; the two of a pair run in turns.
-Seconds are those that the processor worked. Memory is the most that the
-process held, with libraries and weights, and what the photo added to that.
-The peak is what the backend reaches in a product of large matrices.
+The bundled preset `camvid` at three photo sizes, and GSS-FF with ResNet-101
+and a tokenizer of DALL-E's size with random weights. The direct decoder is
+untrained, which does not change its cost. Each model runs `predict` on one
+photo in a separate process, one decoder after the other. Time is CPU time.
+Memory is the peak of the process, libraries and weights included, and what the
+photo adds to it. Utilization is relative to the FLOP/s that the backend
+reaches in a product of large matrices.
 
     KERAS_BACKEND=torch python benchmarks/segmenter_speed.py
 """
@@ -19,7 +19,7 @@ import tyro
 from measuring import in_new_process, peak_flops, peak_gigabytes
 
 import gss_keras
-from gss_keras.ops.flops import count_products
+from gss_keras.ops.flops import count_flops
 
 RESNET = "gss_ff_resnet101_cityscapes"
 DECODERS = "tokenizer's", "direct"
@@ -27,18 +27,18 @@ DECODERS = "tokenizer's", "direct"
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Sizes."""
+    """Command-line settings."""
 
     sides: tuple[int, ...] = (256, 512, 768)
-    """Of the square photos for `camvid`, in pixels."""
+    """Sides of the square photos for `camvid`, in pixels."""
     resnet_sides: tuple[int, ...] = (512,)
-    """Of those for ResNet-101; each takes minutes."""
+    """Sides of those for ResNet-101; each takes minutes."""
     rounds: int = 3
-    """How often `camvid` segments a photo; ResNet-101 does once."""
+    """Number of timed calls of `camvid`; ResNet-101 has one."""
 
 
 def build(preset, decoder, dtype=None):
-    """Return a segmenter with the decoder that is asked for."""
+    """Return a segmenter with the named decoder."""
     segmenter = gss_keras.GenerativeSegmenter.from_preset(
         preset, load_weights=preset != RESNET, dtype=dtype
     )
@@ -51,11 +51,11 @@ def build(preset, decoder, dtype=None):
 
 
 def measure(preset, decoder, side, rounds):
-    """Return seconds, GFLOP, % of the peak, and GB in all and for the photo."""
+    """Return CPU seconds, GFLOP, utilization in %, peak and added GB."""
     segmenter = build(preset, decoder)
     generator = np.random.default_rng(0)
     photo = generator.integers(0, 256, (1, side, side, 3)).astype("uint8")
-    segmenter.predict(photo[:, :64, :64])  # starts up
+    segmenter.predict(photo[:, :64, :64])  # warm-up
     seconds = []
 
     def segment():
@@ -64,21 +64,21 @@ def measure(preset, decoder, side, rounds):
         seconds.append(time.process_time() - start)
 
     added = peak_gigabytes(segment)
-    held = peak_gigabytes()
+    peak = peak_gigabytes()
     for _ in range(rounds - 1):
         segment()
-    flops = count_products(segmenter, photo.shape)
-    share = 100 * flops / min(seconds) / peak_flops()
-    return min(seconds), flops / 1e9, share, held, added
+    flops = count_flops(segmenter, photo.shape)
+    utilization = 100 * flops / min(seconds) / peak_flops()
+    return min(seconds), flops / 1e9, utilization, peak, added
 
 
 def main(settings):
     """Print a row for each photo."""
-    columns = ["s", "GFLOP", "% of the peak", "GB", "GB added"]
-    heads = [f"{decoder}, {c}" for c in columns for decoder in DECODERS]
+    quantities = ["CPU s", "GFLOP", "% of peak FLOP/s", "peak GB", "GB added"]
+    columns = [f"{decoder}, {q}" for q in quantities for decoder in DECODERS]
     print(
-        f"| segmenter | side | times faster | {' | '.join(heads)} |\n"
-        f"|{'---|' * (3 + len(heads))}"
+        f"| segmenter | side | speedup | {' | '.join(columns)} |\n"
+        f"|{'---|' * (3 + len(columns))}"
     )
     rows = [("camvid", side, settings.rounds) for side in settings.sides]
     rows += [(RESNET, side, 1) for side in settings.resnet_sides]
@@ -88,10 +88,10 @@ def main(settings):
             for decoder in DECODERS
         )
         pairs = zip(tokenizers, direct, strict=True)
-        found = [f"{value:.2f}" for pair in pairs for value in pair]
+        cells = [f"{value:.2f}" for pair in pairs for value in pair]
         print(
             f"| {preset} | {side} | {tokenizers[0] / direct[0]:.2f} | "
-            f"{' | '.join(found)} |",
+            f"{' | '.join(cells)} |",
             flush=True,
         )
 

@@ -1,9 +1,9 @@
-"""How much color and position alone tell about drawn street scenes.
+"""Segment synthetic street scenes by color and position alone, a baseline.
 
-A pixel of an unseen scene gets the class of the training pixel which is
-nearest in red, green, blue, row and column. A model that learns no shape and
-no texture can do little better, so the quickstart's mIoU stands on more than
-this. Prints the mIoU; about ten seconds on one core:
+A nearest-neighbor classifier assigns each pixel of a test scene the class of
+the training pixel closest in red, green, blue, row and column. A model that
+ignores shape and texture can do little better, so the quickstart's higher mIoU
+shows that it uses them. Prints the mIoU; about ten seconds on one core:
 
     python benchmarks/streets_baseline.py
 """
@@ -15,41 +15,42 @@ from gss_keras.synthetic.streets import Streets
 
 
 def nearest_neighbor_miou(train, unseen, pixels=400, weight=1.0, seed=0):
-    """Measure a nearest neighbor on (R, G, B, row, column).
+    """Evaluate a nearest-neighbor classifier on (R, G, B, row, column).
 
     Args:
-        train: Source of scenes to remember.
-        unseen: Source of scenes to label, of the same size.
-        pixels: Number of pixels drawn from each scene.
-        weight: Weight of the position; rows and columns from 0 to 1 count as
-            much as colors from 0 to 1 times this.
-        seed: Seed of the pixels drawn.
+        train: Source of the training scenes.
+        unseen: Source of the test scenes, of the same size.
+        pixels: Number of pixels sampled from each scene.
+        weight: Factor of the rows and columns, which are scaled to [0, 1] like
+            the colors.
+        seed: Random seed of the sampled pixels.
 
     Returns:
-        A pair: mIoU in percent, and a float array `(num_classes,)` of IoU.
+        A pair: mIoU in percent, and a float array `(num_classes,)` of the IoU
+        of each class in percent.
     """
     from scipy.spatial import cKDTree
 
     generator = np.random.default_rng(seed)
-    features, classes = _draw_pixels(train, pixels, weight, generator)
+    features, classes = _sample_pixels(train, pixels, weight, generator)
     tree = cKDTree(features)
-    features, truth = _draw_pixels(unseen, pixels, weight, generator)
-    answers = classes[tree.query(features)[1]]
-    counts = confusion_matrix(truth, answers, train.num_classes)
-    return mean_iou(counts), class_iou(counts)
+    features, truth = _sample_pixels(unseen, pixels, weight, generator)
+    predicted = classes[tree.query(features)[1]]
+    confusion = confusion_matrix(truth, predicted, train.num_classes)
+    return mean_iou(confusion), class_iou(confusion)
 
 
-def _draw_pixels(source, pixels, weight, generator):
-    """Return colors and places `(n, 5)` and classes `(n,)` of some pixels."""
+def _sample_pixels(source, pixels, weight, generator):
+    """Sample pixels: features `(n, 5)`, color and position; classes `(n,)`."""
     features, classes = [], []
     for index in range(len(source)):
         scene = source[index]
         height, width = scene["mask"].shape
-        chosen = generator.choice(height * width, pixels, replace=False)
-        rows, columns = np.divmod(chosen, width)
+        indices = generator.choice(height * width, pixels, replace=False)
+        rows, columns = np.divmod(indices, width)
         colors = scene["photo"][rows, columns] / 255
-        places = np.stack([rows / height, columns / width], 1) * weight
-        features.append(np.concatenate([colors, places], 1))
+        positions = np.stack([rows / height, columns / width], 1) * weight
+        features.append(np.concatenate([colors, positions], 1))
         classes.append(scene["mask"][rows, columns])
     return np.concatenate(features), np.concatenate(classes)
 

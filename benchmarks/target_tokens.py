@@ -1,8 +1,8 @@
-"""Compare encoders that give masks the tokens a prior learns from.
+"""Compare encoders that compute a prior's target tokens by their speed.
 
-A training step of CamVid's prior, as `recipes/train_camvid.py` builds it, on
-4 crops of 192 x 256, with each encoder in turns; processor seconds, which
-other jobs disturb less than the clock, and best taken with one thread:
+Times a training step of CamVid's prior, as `recipes/train_camvid.py` builds
+it, on 4 crops of 192 x 256, alternating between the encoders. Reported is CPU
+time, which other jobs affect less than wall-clock time; use a single thread:
 
     TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1 \
     KERAS_BACKEND=tensorflow python benchmarks/target_tokens.py \
@@ -30,7 +30,7 @@ CROP, BATCH = (192, 256), 4
 
 
 def posteriors(direct):
-    """Return posteriors by the name of their encoder."""
+    """Return a dict from the name of an encoder to a posterior with it."""
     exact = gss_keras.GenerativeSegmenter.from_preset("camvid").posterior
     if direct is None:
         encoder = gss_keras.DirectEncoder.for_posterior(exact)
@@ -46,7 +46,7 @@ def posteriors(direct):
 
 
 def prior_on(posterior):
-    """Return a prior, ready to be trained."""
+    """Return a compiled prior that learns the tokens of a posterior."""
     keras.utils.set_random_seed(0)
     backbone = training.build_backbone("efficientnet_lite0")
     backbone.freeze_up_to(4)
@@ -57,7 +57,14 @@ def prior_on(posterior):
 
 def main(data_dir: pathlib.Path, direct: pathlib.Path | None = None,
          rounds: int = 6):  # fmt: skip
-    """Print the table."""
+    """Print a row for each encoder.
+
+    Args:
+        data_dir: Folder of CamVid.
+        direct: Preset of a posterior with a trained direct encoder; by
+            default one with random weights is timed.
+        rounds: Number of timed training steps.
+    """
     train = data.load("camvid", data_dir, "train")
     batches = data.batches(
         train, BATCH, data.Augmentation(CROP, (0.6, 1.6), balance=0.5),
@@ -73,9 +80,8 @@ def main(data_dir: pathlib.Path, direct: pathlib.Path | None = None,
             if number:  # the first round compiles
                 seconds[name].append(time.process_time() - start)
     print("| encoder | median, s | fastest, s |\n|---|---|---|")
-    for name, found in seconds.items():
-        middle, least = statistics.median(found), min(found)
-        print(f"| {name} | {middle:.2f} | {least:.2f} |")
+    for name, times in seconds.items():
+        print(f"| {name} | {statistics.median(times):.2f} | {min(times):.2f} |")
 
 
 if __name__ == "__main__":

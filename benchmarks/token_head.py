@@ -1,12 +1,13 @@
-"""The classifier over the codebook: in chunks against all logits at once.
+"""Compare the chunked cross-entropy over the codebook with the full logits.
 
-One training step of the head alone, from the features of one photo to the
-gradients of features and weights, in two ways: as `Vocabulary.cross_entropy`
-does it, and with plain cross-entropy of all logits. Both are timed in turns
-in one process, in seconds of the processor with all its threads. Memory is
-what a step adds at most to features and weights, in a process of each way's
-own that keeps nothing it was given back: once with the gradients of features
-and weights, which both have to make, and once without.
+A training step of the token classifier alone, from the features of one photo
+to the gradients of features and weights, with the chunked
+`Vocabulary.cross_entropy` and with the cross-entropy of all logits at once.
+Both are timed in alternation in one process, in CPU time of all threads.
+Memory is the peak that a step adds to features and weights, measured in a
+separate process for each, in which malloc returns freed memory at once. It is
+reported with and without the gradients of features and weights, which both
+need.
 
     KERAS_BACKEND=tensorflow python benchmarks/token_head.py
 """
@@ -19,10 +20,10 @@ import numpy as np
 import tyro
 from keras import ops
 from measuring import (
-    give_back_freed_memory,
+    fastest_seconds,
     in_new_process,
     peak_gigabytes,
-    seconds_in_turn,
+    release_freed_memory,
 )
 
 from gss_keras.layers.vocabulary import Vocabulary
@@ -30,17 +31,17 @@ from gss_keras.layers.vocabulary import Vocabulary
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Sizes; the defaults are those of the paper at 512 x 512."""
+    """Command-line settings; defaults are the paper's sizes at 512 x 512."""
 
     side: int = 128
-    """Tokens along a side of the square photo."""
+    """Side of the square token grid."""
     channels: int = 2048
     codebook_size: int = 8192
     rounds: int = 2
 
 
 class Head(keras.Model):
-    """Learns features and their classifier; its input only names the step."""
+    """Token classifier with trainable features; its input is ignored."""
 
     def __init__(self, settings, is_chunked):
         super().__init__()
@@ -63,9 +64,9 @@ class Head(keras.Model):
         features = ops.convert_to_tensor(self.features)
         tokens = ops.convert_to_tensor(self.tokens)
         if self.is_chunked:
-            counted = ops.ones(self.tokens.shape)
+            weights = ops.ones(self.tokens.shape)
             total, _ = self.vocabulary.cross_entropy(
-                features, tokens, counted, training
+                features, tokens, weights, training
             )
         else:
             losses = keras.losses.sparse_categorical_crossentropy(
@@ -76,52 +77,57 @@ class Head(keras.Model):
 
 
 def step_of(settings, is_chunked):
-    """Return a function that takes one training step of plain SGD."""
+    """Return a callable that runs one training step with SGD."""
     model = Head(settings, is_chunked)
     model.compile(keras.optimizers.SGD(1e-3))
-    nothing = np.zeros((1, 1), "float32")
-    return lambda: model.train_on_batch(nothing)
+    unused = np.zeros((1, 1), "float32")
+    return lambda: model.train_on_batch(unused)
 
 
 def peak(settings, is_chunked):
-    """Return the gigabytes that a step adds to features and weights."""
-    step_of(dataclasses.replace(settings, side=2), is_chunked)()  # starts up
+    """Return the peak memory that a step adds to features and weights, GB."""
+    step_of(dataclasses.replace(settings, side=2), is_chunked)()  # warm-up
     return peak_gigabytes(step_of(settings, is_chunked))
 
 
 def main(settings):
-    """Print one row for each way, and their ratio."""
-    ways = {"in chunks": True, "all at once": False}
-    steps = {name: step_of(settings, way) for name, way in ways.items()}
-    seconds = seconds_in_turn(steps, settings.rounds, time.process_time)
+    """Print a row for each implementation, and their ratios."""
+    implementations = {"chunked": True, "full logits": False}
+    steps = {
+        name: step_of(settings, is_chunked)
+        for name, is_chunked in implementations.items()
+    }
+    seconds = fastest_seconds(steps, settings.rounds, time.process_time)
     del steps
-    give_back_freed_memory()
+    release_freed_memory()
     memory = {
         name: in_new_process(peak, settings, is_chunked)
-        for name, is_chunked in ways.items()
+        for name, is_chunked in implementations.items()
     }
     positions = settings.side**2
-    numbers = (positions + settings.codebook_size) * settings.channels
-    gradients = 4 * (numbers + settings.codebook_size) / 2**30
-    beyond = {name: value - gradients for name, value in memory.items()}
+    entries = (positions + settings.codebook_size) * settings.channels
+    gradients = 4 * (entries + settings.codebook_size) / 2**30
+    temporary = {name: value - gradients for name, value in memory.items()}
     flops = 6 * positions * settings.channels * settings.codebook_size
     print(
-        "| cross-entropy | processor s a step | GB a step adds | without "
-        "gradients | GFLOP/s |\n|---|---|---|---|---|"
+        "| cross-entropy | CPU s per step | memory added, GB | without "
+        "gradients, GB | GFLOP/s |\n|---|---|---|---|---|"
     )
-    for name in ways:
+    for name in implementations:
         rate = flops / seconds[name] / 1e9
         print(
             f"| {name} | {seconds[name]:.2f} | {memory[name]:.3f} | "
-            f"{beyond[name]:.3f} | {rate:.0f} |"
+            f"{temporary[name]:.3f} | {rate:.0f} |"
         )
-    shares = (
-        found["in chunks"] / found["all at once"]
-        for found in (seconds, memory, beyond)
+    ratios = (
+        values["chunked"] / values["full logits"]
+        for values in (seconds, memory, temporary)
     )
     print(
-        "\nIn chunks it takes {:.2f} times the seconds and {:.2f} times the "
-        "memory, {:.2f} times without gradients.".format(*shares)
+        "\nThe chunked cross-entropy takes {:.2f} times the CPU time and "
+        "{:.2f} times the memory, {:.2f} times without gradients.".format(
+            *ratios
+        )
     )
 
 

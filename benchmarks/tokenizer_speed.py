@@ -1,10 +1,10 @@
-"""The tokenizer against OpenAI's package `DALL-E`, which computes in PyTorch.
+"""Compare the tokenizer with OpenAI's PyTorch package `DALL-E`.
 
-The same random weights in both, one picture, in turns in one process. Seconds
-are processor seconds of the fastest round, which depend little on how many
-threads there are; memory is what each adds at most to the weights, in a
-process of its own which has done the same to a small picture before. On
-TensorFlow and JAX ours is compared to PyTorch's DALL-E as well.
+Both have the same random weights and process the same image, in alternation in
+one process. Time is the CPU time of the fastest round, which hardly depends on
+the number of threads; memory is the peak that a call adds to the weights, in a
+separate process after a warm-up on a small image. On TensorFlow and JAX, the
+reference is the PyTorch package as well.
 
     pip install --no-deps DALL-E
     export OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1
@@ -20,28 +20,28 @@ import torch
 import tyro
 from dall_e import Decoder, Encoder
 from keras import ops
-from measuring import in_new_process, peak_gigabytes, seconds_in_turn
+from measuring import fastest_seconds, in_new_process, peak_gigabytes
 
-from gss_keras.ops.flops import count_products
+from gss_keras.ops.flops import count_flops
 from weights_conversion import dalle
 
-WORKS = "encode", "decode"
+OPERATIONS = "encode", "decode"
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Sizes."""
+    """Command-line settings."""
 
     side: int = 256
-    """Of the square picture, in pixels."""
+    """Side of the square image, in pixels."""
     memory_sides: tuple[int, ...] = (256, 512)
-    """Of those that memory is measured with."""
+    """Sides of the images that memory is measured with."""
     rounds: int = 4
-    """How often each is timed."""
+    """Number of timed rounds."""
 
 
 def build(side):
-    """Return what OpenAI's modules and ours do to a picture, and ours."""
+    """Return dicts of OpenAI's and our calls by name, and our tokenizer."""
     torch.manual_seed(0)
     encoder, decoder = Encoder().eval(), Decoder().eval()
     tensors = {
@@ -51,35 +51,36 @@ def build(side):
     }
     tokenizer = dalle.build(tensors)
     generator = np.random.default_rng(0)
-    picture = generator.uniform(size=(1, side, side, 3)).astype("float32")
+    image = generator.uniform(size=(1, side, side, 3)).astype("float32")
     tokens = generator.integers(0, 8192, (1, side // 8, side // 8))
     tokens = ops.convert_to_tensor(tokens.astype("int32"))
-    picture = ops.convert_to_tensor(picture)
+    image = ops.convert_to_tensor(image)
 
     def encode():
-        pixels = torch.as_tensor(ops.convert_to_numpy(picture))
+        pixels = torch.as_tensor(ops.convert_to_numpy(image))
         with torch.no_grad():
             logits = encoder(0.8 * pixels.permute(0, 3, 1, 2) + 0.1)
         return logits.argmax(1).numpy()
 
     def decode():
-        chosen = torch.as_tensor(ops.convert_to_numpy(tokens)).long()
-        chosen = torch.nn.functional.one_hot(chosen, 8192).permute(0, 3, 1, 2)
+        one_hot = torch.as_tensor(ops.convert_to_numpy(tokens)).long()
+        one_hot = torch.nn.functional.one_hot(one_hot, 8192)
         with torch.no_grad():
-            painted = decoder(chosen.float()).permute(0, 2, 3, 1)[..., :3]
-            painted = ((torch.sigmoid(painted) - 0.1) / 0.8).clamp(0, 1)
-        return painted.numpy()
+            decoded = decoder(one_hot.permute(0, 3, 1, 2).float())
+            decoded = decoded.permute(0, 2, 3, 1)[..., :3]
+            decoded = ((torch.sigmoid(decoded) - 0.1) / 0.8).clamp(0, 1)
+        return decoded.numpy()
 
     theirs = {"encode": encode, "decode": decode}
     ours = {
-        "encode": compiled(tokenizer.encode, picture),
+        "encode": compiled(tokenizer.encode, image),
         "decode": compiled(tokenizer.decode, tokens),
     }
     return theirs, ours, tokenizer
 
 
 def compiled(function, argument):
-    """Return the call as the backend runs it in `predict`."""
+    """Return a call without gradients, compiled as in `predict`."""
     if keras.backend.backend() == "torch":
         call = torch.no_grad()(function)
     elif keras.backend.backend() == "tensorflow":
@@ -93,47 +94,45 @@ def compiled(function, argument):
     return lambda: ops.convert_to_numpy(call(argument))
 
 
-def peak(side, whose, work):
-    """Return the gigabytes that one of them adds to the weights."""
-    index = ["theirs", "ours"].index(whose)
-    build(64)[index][work]()  # starts up
-    return peak_gigabytes(build(side)[index][work])
+def peak(side, package, operation):
+    """Return the peak memory that a call adds to the weights, in GB."""
+    index = ["DALL-E", "ours"].index(package)
+    build(64)[index][operation]()  # warm-up
+    return peak_gigabytes(build(side)[index][operation])
 
 
 def main(settings):
-    """Print a row each for encoding and decoding."""
+    """Print a row for encoding and one for decoding."""
     theirs, ours, tokenizer = build(settings.side)
     grid = settings.side // 8
-    counts = {
-        "encode": count_products(
+    flops = {
+        "encode": count_flops(
             tokenizer.encode_features, (1, settings.side, settings.side, 3)
         ),
-        "decode": count_products(
-            tokenizer.decode_features, (1, grid, grid, 128)
-        ),
+        "decode": count_flops(tokenizer.decode_features, (1, grid, grid, 128)),
     }
     sides = " / ".join(map(str, settings.memory_sides))
     print(
-        f"| work | DALL-E, s | ours, s | times faster | our GFLOP "
-        f"| DALL-E, GB at {sides} | ours, GB at {sides} | largest difference |"
+        f"| operation | DALL-E, CPU s | ours, CPU s | speedup | our GFLOP "
+        f"| DALL-E, GB at {sides} | ours, GB at {sides} | max difference |"
         "\n|---|---|---|---|---|---|---|---|"
     )
-    for work in WORKS:
-        pair = {"theirs": theirs[work], "ours": ours[work]}
-        apart = np.abs(theirs[work]() - ours[work]()).max()
-        seconds = seconds_in_turn(pair, settings.rounds, time.process_time)
+    for name in OPERATIONS:
+        pair = {"DALL-E": theirs[name], "ours": ours[name]}
+        difference = np.abs(theirs[name]() - ours[name]()).max()
+        seconds = fastest_seconds(pair, settings.rounds, time.process_time)
         memory = {
-            whose: " / ".join(
-                f"{in_new_process(peak, side, whose, work):.2f}"
+            package: " / ".join(
+                f"{in_new_process(peak, side, package, name):.2f}"
                 for side in settings.memory_sides
             )
-            for whose in pair
+            for package in pair
         }
         print(
-            f"| {work} | {seconds['theirs']:.2f} | {seconds['ours']:.2f} | "
-            f"{seconds['theirs'] / seconds['ours']:.2f} | "
-            f"{counts[work] / 1e9:.0f} | {memory['theirs']} | "
-            f"{memory['ours']} | {apart:.1e} |",
+            f"| {name} | {seconds['DALL-E']:.2f} | {seconds['ours']:.2f} | "
+            f"{seconds['DALL-E'] / seconds['ours']:.2f} | "
+            f"{flops[name] / 1e9:.0f} | {memory['DALL-E']} | "
+            f"{memory['ours']} | {difference:.1e} |",
             flush=True,
         )
 

@@ -1,9 +1,9 @@
-"""Which operations the time goes to, by the backends' own profilers.
+"""Profile which operations take the time, with the backends' own profilers.
 
-Goal: less than 15 % outside the backend's own products and convolutions. All
-else is listed by operation, those that take most first. The small model is
-the preset `camvid`, the large one GSS-FF with ResNet-101 and a tokenizer of
-DALL-E's sizes, of random weights.
+The goal is less than 15 % outside of matrix products and convolutions. All
+other operations are listed by their time, in descending order. The small model
+is the preset `camvid`, the large one GSS-FF with ResNet-101 and a tokenizer of
+DALL-E's sizes with random weights.
 
     KERAS_BACKEND=torch python benchmarks/where_time_goes.py
 """
@@ -22,17 +22,17 @@ import tyro
 from keras import ops
 
 import gss_keras
-from gss_keras.models.stage import Answer
+from gss_keras.models.inference import InferenceModel
 from gss_keras.synthetic import streets
 
-# Names of what multiplies, on either backend; none of them has other work,
-# but for a softmax between two products of one kernel.
-_KERNELS = re.compile(
+# Names of matrix products and convolutions on all backends; the only other
+# work in them is the softmax of fused attention.
+_MATRIX_OPS = re.compile(
     r"conv|^dot|ynn|mm$|mm_|matmul|linear|einsum|attention", re.IGNORECASE
 )
 _PYTHON = "Python between operations"
-# What only holds other operations.
-_HOLDING = {
+# Operations that only contain other operations.
+_CONTAINERS = {
     "While", "StatelessWhile", "If", "PartitionedCall",
     "StatefulPartitionedCall", "while", "conditional", "call",
 }  # fmt: skip
@@ -40,24 +40,24 @@ _HOLDING = {
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What to profile."""
+    """Command-line settings."""
 
     size: tuple[int, int] = (360, 480)
     """Height and width of the photo to predict."""
     crop: tuple[int, int] = (192, 256)
     """Height and width of the crops of a training step, as in the recipe."""
     batch: int = 4
-    """Number of these crops."""
+    """Batch size of a training step."""
     large_size: tuple[int, int] = (256, 256)
-    """Of the photo that the large model predicts, and of its step's crop."""
+    """Height and width of the large model's photo and training crop."""
     painted: int = 128
-    """Side in pixels of what a decoder of DALL-E's sizes paints."""
+    """Side in pixels of the image decoded at DALL-E's sizes."""
     shown: int = 6
-    """How many operations to name."""
+    """Number of operations to list."""
     rounds: int = 5
-    """How often to look; of each operation's seconds, the fewest count."""
+    """Number of profiled calls; the minimum time of each operation counts."""
     large_rounds: int = 1
-    """The same for the large model, whose calls take minutes."""
+    """Number of profiled calls of the large model, which take minutes."""
     works: tuple[str, ...] = (
         "small, predict",
         "small, training step",
@@ -79,12 +79,12 @@ def decode(side):
     tokenizer = gss_keras.DiscreteVAE.from_preset("dalle", load_weights=False)
     tokens = np.zeros((1, *2 * [side // tokenizer.stride]), "int32")
     tokens = ops.convert_to_tensor(tokens)
-    answer = Answer(tokenizer, tokenizer.decode)
-    return lambda: answer.predict_on_batch(tokens)
+    model = InferenceModel(tokenizer, tokenizer.decode)
+    return lambda: model.predict_on_batch(tokens)
 
 
 def works(settings):
-    """Return what makes a function of each kind of work."""
+    """Return a dict from the name of a workload to a builder of its call."""
     large = segmenter_speed.RESNET
     return {
         "small, predict": lambda: predict("camvid", settings.size),
@@ -100,20 +100,20 @@ def works(settings):
 
 
 def seconds_on_torch(function):
-    """Return the seconds of each operation by its name."""
+    """Profile a call on PyTorch: a dict from operation to seconds."""
     from torch import profiler
 
-    with profiler.profile(activities=[profiler.ProfilerActivity.CPU]) as seen:
+    with profiler.profile(activities=[profiler.ProfilerActivity.CPU]) as run:
         with profiler.record_function(_PYTHON):
             function()
     return {
         event.key: event.self_cpu_time_total / 1e6
-        for event in seen.key_averages()
+        for event in run.key_averages()
     }
 
 
 def seconds_on_tensorflow(function):
-    """Do the same, with what TensorFlow's profiler writes down."""
+    """Profile a call on TensorFlow: a dict from operation to seconds."""
     import tensorflow as tf
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
@@ -131,21 +131,21 @@ def seconds_on_tensorflow(function):
         names = {key: value.name for key, value in plane.event_metadata.items()}
         for line in plane.lines:
             for event in line.events:
-                # Operations of a graph are called "place:Operation"; some
-                # only hold others.
+                # Events of graph operations are named "name:Type".
                 kind = names[event.metadata_id].split(":")
                 is_operation = len(kind) == 2 and kind[1].isidentifier()
-                if is_operation and kind[1] not in _HOLDING:
+                if is_operation and kind[1] not in _CONTAINERS:
                     seconds[kind[1]] += event.duration_ps / 1e12
     return seconds
 
 
 def seconds_on_jax(function):
-    """Do the same, with the fusions of operations that XLA has made.
+    """Profile a call on JAX: a dict from XLA fusion to seconds.
 
-    On a CPU, those called "ynn" hold products and convolutions and what is
-    added to them. Depthwise convolutions are this library's own there, see
-    `layers/depthwise.py`, and do not count as kernels.
+    On a CPU, fusions named "ynn" contain matrix products and convolutions with
+    their biases. Depthwise convolutions are implemented with elementwise
+    operations there, see `layers/depthwise.py`, and do not count as
+    convolutions.
     """
     import jax
 
@@ -164,26 +164,26 @@ def seconds_on_jax(function):
     seconds = collections.Counter()
     for event in events:
         name = event.name.split(".")[0]
-        # What XLA's own threads do has names in another style.
-        if re.fullmatch("[a-z_]+", name) and name not in _HOLDING:
+        # Events of XLA's runtime threads have other names.
+        if re.fullmatch("[a-z_]+", name) and name not in _CONTAINERS:
             seconds[name] += event.duration_ns / 1e9
     return seconds
 
 
 def main(settings):
-    """Print a row for each kind of work."""
+    """Print a row for each workload."""
     measure = {
         "torch": seconds_on_torch,
         "tensorflow": seconds_on_tensorflow,
         "jax": seconds_on_jax,
     }[keras.backend.backend()]
     print(
-        "| work | seconds | outside kernels, % | of these, most |\n"
+        "| workload | seconds | other operations, % | most expensive, % |\n"
         "|---|---|---|---|"
     )
     for name in settings.works:
         function = works(settings)[name]()
-        function()  # starts up
+        function()  # warm-up
         is_large = name.startswith("large")
         count = settings.large_rounds if is_large else settings.rounds
         rounds = [measure(function) for _ in range(count)]
@@ -192,11 +192,21 @@ def main(settings):
             for name in rounds[0]
         }
         total = sum(seconds.values())
-        others = {k: s for k, s in seconds.items() if not _KERNELS.search(k)}
-        most = sorted(others, key=others.get, reverse=True)[: settings.shown]
-        listed = ", ".join(f"{k} {100 * others[k] / total:.1f}" for k in most)
-        share = 100 * sum(others.values()) / total
-        print(f"| {name} | {total:.2f} | {share:.1f} | {listed} |", flush=True)
+        others = {
+            operation: elapsed
+            for operation, elapsed in seconds.items()
+            if not _MATRIX_OPS.search(operation)
+        }
+        slowest = sorted(others, key=others.get, reverse=True)
+        listed = ", ".join(
+            f"{operation} {100 * others[operation] / total:.1f}"
+            for operation in slowest[: settings.shown]
+        )
+        percentage = 100 * sum(others.values()) / total
+        print(
+            f"| {name} | {total:.2f} | {percentage:.1f} | {listed} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-r"""Distill a segmenter's decoder and X^-1 into one light direct decoder.
+r"""Distill a segmenter's decoder and X^-1 into one lightweight direct decoder.
 
-Trains on masks alone, and writes a preset of the same segmenter with the
-direct decoder in their place, and `scores.json`: mIoU of true masks through
-the tokens, and of photos, with the one and with the other.
+Trains on masks only. Writes a preset of the same segmenter with the direct
+decoder, and `scores.json`: reconstruction mIoU and segmentation mIoU with
+either decoder.
 
     KERAS_BACKEND=tensorflow python recipes/distill_decoder.py \
         --preset camvid --dataset camvid --data-dir CamVid
@@ -24,7 +24,7 @@ from gss_keras.synthetic import miniature
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What to distill, on which masks, and for how long."""
+    """Segmenter, data set and training length."""
 
     preset: str = "camvid"
     """Folder or name of a `GenerativeSegmenter`."""
@@ -41,15 +41,15 @@ class Settings:
     channels: int = 51
     depth: int = 2
     side: int = 5
-    """Of the square of tokens that are looked up together."""
+    """Side of the neighborhood of tokens whose embeddings are combined."""
     limit: int | None = None
-    """Evaluate only so many photos, evenly spread."""
+    """Maximum number of photos to evaluate, evenly spaced in the data set."""
     seed: int = 0
     debug: bool = False
 
 
 def distill(settings, posterior, train):
-    """Return a direct decoder that reads tokens as the posterior does."""
+    """Train a direct decoder to predict the posterior's masks."""
     decoder = gss_keras.DirectDecoder.for_posterior(
         posterior, channels=settings.channels, depth=settings.depth,
         side=settings.side,
@@ -63,7 +63,7 @@ def distill(settings, posterior, train):
 
 
 def main(settings):
-    """Distill, compare, save."""
+    """Distill the decoder, save the segmenter, compare the scores."""
     if settings.debug:
         small = training.Schedule(3, 1e-3, batch_size=2, warmup_steps=1)
         root = settings.output / "miniature"
@@ -90,22 +90,22 @@ def main(settings):
     count = settings.limit or len(val)
     chosen = [i * len(val) // count for i in range(count)]
     masks = np.stack([val[index]["mask"] for index in chosen])
-    found = {}
+    scores = {}
     for name, stage, model in (
         ("decoder and X^-1", posterior, segmenter),
         ("direct decoder", distillation, direct),
     ):
-        through = stage.evaluate(
+        reconstruction = stage.evaluate(
             masks, batch_size=2, return_dict=True, verbose=0
         )
-        photos = evaluation.evaluate(model, val, limit=settings.limit)
-        found[name] = {
-            "reconstruction mIoU": through["mIoU"],
-            "segmentation mIoU": float(photos["mIoU"]),
+        segmentation = evaluation.evaluate(model, val, limit=settings.limit)
+        scores[name] = {
+            "reconstruction mIoU": reconstruction["mIoU"],
+            "segmentation mIoU": float(segmentation["mIoU"]),
         }
-        print(name, found[name], flush=True)
-    (settings.output / "scores.json").write_text(json.dumps(found, indent=1))
-    return found
+        print(name, scores[name], flush=True)
+    (settings.output / "scores.json").write_text(json.dumps(scores, indent=1))
+    return scores
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
-r"""Give masks their tokens at less work, for priors to learn from.
+r"""Replace the encoder of the posterior with a cheaper one to train faster.
 
-Writes a preset of the posterior with a cheaper encoder, which the training
-recipes take up, and `scores.json`: how many tokens of val masks are those of
-the tokenizer's own encoder, and the mIoU of masks through either's tokens.
+Writes a preset of the posterior with the cheaper encoder, which the training
+recipes pick up, and `scores.json`: the fraction of tokens of val masks that
+equal those of the tokenizer's encoder, and the reconstruction mIoU with either.
 
     KERAS_BACKEND=tensorflow python recipes/distill_encoder.py \
         --data-dir CamVid --output outputs/camvid/posterior
     KERAS_BACKEND=tensorflow python recipes/train_camvid.py \
         --data-dir CamVid --output outputs/camvid
 
-By default tokens are looked up, which asks for no training but for the
-bundled tokenizer; `--kind direct` distills a network for any tokenizer.
-`--debug` needs no data.
+The default, a lookup table, needs no training but only fits the bundled
+tokenizer; `--kind direct` distills a network for any tokenizer. `--debug` needs
+no data.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ from gss_keras.synthetic import miniature
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Which encoder, for which masks."""
+    """Encoder, data set and training length."""
 
     dataset: str = "camvid"
     """A name of `gss_keras.data.catalog`."""
@@ -41,20 +41,20 @@ class Settings:
     schedule: training.Schedule = training.Schedule(
         1500, 4e-3, batch_size=8, warmup_steps=75, weight_decay=0.0
     )
-    """Of the direct encoder, like what follows."""
+    """Schedule of the direct encoder, as are `crop`, `channels`, `depth`."""
     crop: training.Crop = training.Crop(
         (96, 128), scale_range=(0.75, 1.5), balance=0.5
     )
     channels: int = 64
     depth: int = 2
     limit: int | None = None
-    """Evaluate only so many masks, evenly spread."""
+    """Maximum number of masks to evaluate, evenly spaced in the data set."""
     seed: int = 0
     debug: bool = False
 
 
 def distill(settings, posterior, train):
-    """Return a direct encoder that learned the posterior's tokens."""
+    """Train a direct encoder to predict the posterior's tokens."""
     encoder = gss_keras.DirectEncoder.for_posterior(
         posterior, channels=settings.channels, depth=settings.depth
     )
@@ -67,26 +67,26 @@ def distill(settings, posterior, train):
 
 
 def compare(exact, cheaper, masks):
-    """Return what the cheaper encoder's mistakes come to."""
-    same = []
+    """Return the token accuracy and the reconstruction mIoU."""
+    accuracies = []
     for mask in masks:
         tokens = (
             ops.convert_to_numpy(posterior.encode(mask[None]))
             for posterior in (exact, cheaper)
         )
-        same.append(np.mean(np.equal(*tokens)))
-    found = {"share of tokens that are the same": float(np.mean(same))}
+        accuracies.append(np.mean(np.equal(*tokens)))
+    scores = {"token accuracy": float(np.mean(accuracies))}
     for name, posterior in (("exact", exact), ("cheaper", cheaper)):
         posterior.compile()
-        scores = posterior.evaluate(
+        reconstruction = posterior.evaluate(
             masks, batch_size=2, return_dict=True, verbose=0
         )
-        found[f"mIoU through {name} tokens"] = float(scores["mIoU"])
-    return found
+        scores[f"mIoU through {name} tokens"] = float(reconstruction["mIoU"])
+    return scores
 
 
 def main(settings):
-    """Make or distill the encoder, save the posterior, compare."""
+    """Build the encoder, save the posterior, compare the scores."""
     if settings.debug:
         small = training.Schedule(3, 1e-3, batch_size=2, warmup_steps=1)
         root = settings.output / "miniature"
@@ -115,11 +115,11 @@ def main(settings):
     count = settings.limit or len(val)
     chosen = [i * len(val) // count for i in range(count)]
     masks = [val[index]["mask"] for index in chosen]
-    found = compare(posterior, cheaper, np.stack(masks))
-    for name, figure in found.items():
-        print(f"{name}: {figure:.4f}")
-    (settings.output / "scores.json").write_text(json.dumps(found, indent=1))
-    return found
+    scores = compare(posterior, cheaper, np.stack(masks))
+    for name, score in scores.items():
+        print(f"{name}: {score:.4f}")
+    (settings.output / "scores.json").write_text(json.dumps(scores, indent=1))
+    return scores
 
 
 if __name__ == "__main__":

@@ -4,12 +4,12 @@ r"""Evaluate a preset on a data set as its benchmark does.
         --preset gss_ff_resnet101_cityscapes \
         --dataset cityscapes --data-dir cityscapes
 
-says whether the published score came out: if not, the exit status is 1.
-Photos are segmented whole or in windows as the preset was made, those of
-ADE20K and MSeg brought to 2048 x 512 first. `--dataset mseg` evaluates the six
-test sets and takes the harmonic mean. Your own photos and their masks of class
-ids, `a.jpg` and `a.png`, are given with `--photos` and `--masks`. It is the
-same as the command `gss-keras evaluate`.
+checks whether the published score is reproduced: if not, the exit status is 1.
+Photos are segmented whole or in sliding windows, as configured in the preset;
+those of ADE20K and MSeg are first resized to fit 2048 x 512. `--dataset mseg`
+evaluates the six test sets and computes the harmonic mean. For your own photos
+and masks of class ids, such as `a.jpg` and `a.png`, use `--photos` and
+`--masks`. This is the same as the command `gss-keras evaluate`.
 """
 
 import sys

@@ -1,12 +1,12 @@
-"""Train a generative segmenter on drawn street scenes, from nothing.
+"""Train a generative segmenter on synthetic street scenes, without any data.
 
-Draws photos and masks of streets, shows how well tokens can express their
-masks, trains the prior to predict those tokens, and writes one picture:
-photo | maskige decoded from predicted tokens | mask | truth.
+Renders photos and masks of streets, measures the reconstruction of the masks
+from tokens, trains the prior to predict these tokens, and writes one picture:
+photo | maskige decoded from predicted tokens | mask | ground truth.
 
     KERAS_BACKEND=tensorflow python recipes/quickstart.py
 
-On two CPU cores, drawing and compiling included, it took 4 min 3 s with
+On two CPU cores, including rendering and compilation, it took 4 min 3 s with
 TensorFlow, 4 min 27 s with JAX and 3 min 17 s with PyTorch, and reached 65.1,
 65.9 and 65.4 mIoU on unseen scenes. Needs no download.
 """
@@ -24,7 +24,7 @@ from gss_keras import data, synthetic, training
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Size and length of the quickstart."""
+    """Number of scenes and training length."""
 
     output: pathlib.Path = pathlib.Path("outputs/quickstart")
     """Folder for the scenes, the trained segmenter and the picture."""
@@ -33,15 +33,15 @@ class Settings:
     epochs: int = 2
     crop: tuple[int, int] = (128, 192)
     batch_size: int = 2
-    """Small, since so short a training needs steps more than large batches."""
+    """Small, so that the short training still has many steps."""
     learning_rate: float = 3e-3
     seed: int = 0
     debug: bool = False
-    """Shrink everything to a few steps, to see that it runs."""
+    """Run only a few steps, as a test."""
 
 
 def main(settings):
-    """Draw scenes, train on them, save the segmenter and show its masks."""
+    """Render scenes, train on them, save the segmenter and show its masks."""
     if settings.debug:
         settings = dataclasses.replace(
             settings, train_scenes=8, unseen_scenes=4, epochs=1
@@ -49,7 +49,7 @@ def main(settings):
     keras.utils.set_random_seed(settings.seed)
     output = settings.output
 
-    print("Drawing streets ...")
+    print("Rendering street scenes ...")
     train, unseen = (
         synthetic.streets.draw(
             output / "scenes" / split, count, seed=seed, workers=2
@@ -61,7 +61,7 @@ def main(settings):
     )
     photos, masks = data.load_all(unseen)
 
-    print("Stage I: how well can tokens express these masks?")
+    print("Stage I: reconstruct the masks from tokens")
     posterior = gss_keras.LatentPosterior(
         palette=gss_keras.palettes.maximal_distance(train.num_classes),
         tokenizer=gss_keras.DiscreteVAE.from_preset("maskige"),
@@ -69,7 +69,7 @@ def main(settings):
     posterior.compile()
     ceiling = posterior.evaluate(masks, batch_size=8, return_dict=True)
 
-    print("Stage II: predict the tokens from the photo")
+    print("Stage II: train the prior to predict tokens from photos")
     backbone = gss_keras.backbones.EfficientNetLite.from_preset(
         "efficientnet_lite0"
     )
@@ -97,7 +97,7 @@ def main(settings):
         validation_batch_size=8,
     )  # fmt: skip
 
-    print("Saving the segmenter and loading it back")
+    print("Saving and reloading the segmenter")
     gss_keras.GenerativeSegmenter(prior).save_to_preset(output / "preset")
     segmenter = gss_keras.GenerativeSegmenter.from_preset(output / "preset")
     segmenter.compile()
@@ -107,8 +107,8 @@ def main(settings):
     )
     gss_keras.visualize.save(picture, output / "segmentation.png")
 
-    print(f"Reconstruction mIoU, the ceiling: {ceiling['mIoU']:.1f}")
-    print(f"mIoU on {len(photos)} unseen scenes:   {scores['mIoU']:.1f}")
+    print(f"Reconstruction mIoU, the upper bound: {ceiling['mIoU']:.1f}")
+    print(f"mIoU on {len(photos)} unseen scenes: {scores['mIoU']:.1f}")
     for name, iou in zip(
         train.classes, segmenter.scores.class_iou(), strict=True
     ):

@@ -1,14 +1,14 @@
-r"""Train generative segmentation on ADE20K, by the paper's protocol.
+r"""Train generative segmentation on ADE20K with the paper's protocol.
 
-Published: GSS-FF with Swin-L 46.29 mIoU, GSS-FT-W 48.54. Ours has not been
-trained at this size yet.
+Published: GSS-FF with Swin-L 46.29 mIoU, GSS-FT-W 48.54. Not yet trained at
+this size with this recipe.
 
     KERAS_BACKEND=jax python recipes/train_ade20k.py \
         --data-dir ADEChallengeData2016 --variant ft-w
 
-The folder holds `images/` and `annotations/` as unpacked. Needs the weights of
-DALL-E's tokenizer and of the backbone, see README.md. Give the same command
-again to go on after an interruption. `--debug` needs no data.
+The folder contains `images/` and `annotations/` as unpacked. Needs the weights
+of DALL-E's tokenizer and of the backbone, see docs/models.md. Run the same
+command again to resume after an interruption. `--debug` needs no data.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from gss_keras import training
 
 @dataclasses.dataclass(frozen=True)
 class Settings(training.Settings):
-    """The published constants."""
+    """The published hyperparameters."""
 
     output: pathlib.Path = pathlib.Path("outputs/ade20k")
     backbone: str = "swin_large"
@@ -32,7 +32,7 @@ class Settings(training.Settings):
 
 
 def main(settings):
-    """Posterior, prior, inverse, evaluation: each is done once."""
+    """Train the posterior, the prior and X^-1, then evaluate."""
     run = training.Run(settings, "ade20k")
     train, val = run.open("train"), run.open("val")
     posterior = run.posterior(train)  # stage I: mask -> tokens -> mask

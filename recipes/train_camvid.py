@@ -1,14 +1,14 @@
 r"""Train a generative segmenter on CamVid's real street photos.
 
 Expected: 68.9 mIoU on the 101 val photos at full size after the 2400 steps of
-`--fast`, in 75 minutes on two CPU cores that other jobs
-kept busy too. The long training has not been run yet.
+`--fast`, in 75 minutes on two CPU cores shared with other jobs. The long
+training has not been run yet.
 
     KERAS_BACKEND=tensorflow python recipes/train_camvid.py \
         --data-dir CamVid --fast
 
-The folder holds CamVid in the layout of the SegNet tutorial: `train`,
-`trainannot`, `val` and `valannot`. Give the same command again to go on after
+The folder contains CamVid in the layout of the SegNet tutorial: `train`,
+`trainannot`, `val` and `valannot`. Run the same command again to resume after
 an interruption. `--debug` needs no data.
 """
 
@@ -20,11 +20,11 @@ from gss_keras import training
 
 @dataclasses.dataclass(frozen=True)
 class Settings(training.Settings):
-    """Small enough for two CPU cores."""
+    """Hyperparameters for training on two CPU cores."""
 
     output: pathlib.Path = pathlib.Path("outputs/camvid")
     fast: bool = False
-    """A shorter training."""
+    """Train for 2400 steps instead of 20,000."""
     backbone: str = "efficientnet_lite0"
     freeze_up_to: int | None = 4
     head: training.Head = training.Head(64, 128, 1, 4, 256)
@@ -42,7 +42,7 @@ class Settings(training.Settings):
 
 
 def main(settings):
-    """Posterior, prior, inverse, evaluation: each is done once."""
+    """Train the posterior, the prior and X^-1, then evaluate."""
     if settings.fast:
         prior = dataclasses.replace(
             settings.prior, steps=2400, warmup_steps=120

@@ -1,14 +1,14 @@
-r"""Train generative segmentation on Cityscapes, by the paper's protocol.
+r"""Train generative segmentation on Cityscapes with the paper's protocol.
 
 Published: GSS-FF with ResNet-101 77.76 mIoU, GSS-FT-W 78.46 (Swin-L 78.90 and
-80.05). Ours has not been trained at this size yet.
+80.05). Not yet trained at this size with this recipe.
 
     KERAS_BACKEND=jax python recipes/train_cityscapes.py \
         --data-dir cityscapes --variant ft-w
 
-The folder holds `leftImg8bit/` and `gtFine/` as unpacked. Needs the weights of
-DALL-E's tokenizer and of the backbone, see README.md. Give the same command
-again to go on after an interruption. `--debug` needs no data.
+The folder contains `leftImg8bit/` and `gtFine/` as unpacked. Needs the weights
+of DALL-E's tokenizer and of the backbone, see docs/models.md. Run the same
+command again to resume after an interruption. `--debug` needs no data.
 """
 
 import dataclasses
@@ -19,7 +19,10 @@ from gss_keras import training
 
 @dataclasses.dataclass(frozen=True)
 class Settings(training.Settings):
-    """The published constants; FT-W with Swin-L: 40,000 steps at 7.5e-4."""
+    """The published hyperparameters for ResNet-101.
+
+    With Swin-L, FT-W is trained for 40,000 steps at a learning rate of 7.5e-4.
+    """
 
     output: pathlib.Path = pathlib.Path("outputs/cityscapes")
     backbone: str = "resnet101"
@@ -33,7 +36,7 @@ class Settings(training.Settings):
 
 
 def main(settings):
-    """Posterior, prior, inverse, evaluation: each is done once."""
+    """Train the posterior, the prior and X^-1, then evaluate."""
     run = training.Run(settings, "cityscapes")
     train, val = run.open("train"), run.open("val")
     posterior = run.posterior(train)  # stage I: mask -> tokens -> mask

@@ -1,16 +1,16 @@
-r"""Train generative segmentation on MSeg's seven data sets at once.
+r"""Train generative segmentation on MSeg's seven training sets jointly.
 
-Published, harmonic mean of the mIoU on six data sets that are not trained on:
-GSS-FF with HRNet-W48 52.6, GSS-FT-W 55.2 (Swin-L 59.5 and 61.9). Ours has not
-been trained at this size yet.
+Published, harmonic mean of the mIoU on six data sets unseen during training:
+GSS-FF with HRNet-W48 52.6, GSS-FT-W 55.2 (Swin-L 59.5 and 61.9). Not yet
+trained at this size with this recipe.
 
     KERAS_BACKEND=jax python recipes/train_mseg.py --data-dir mseg
     KERAS_BACKEND=jax python recipes/evaluate.py --dataset mseg \
         --data-dir mseg --preset outputs/mseg/preset
 
-The folder is the one that MSeg's own scripts fill. Needs the weights of
-DALL-E's tokenizer and of the backbone, see README.md. Give the same command
-again to go on after an interruption. `--debug` needs no data.
+The folder is the output of MSeg's own scripts. Needs the weights of DALL-E's
+tokenizer and of the backbone, see docs/models.md. Run the same command again to
+resume after an interruption. `--debug` needs no data.
 """
 
 import dataclasses
@@ -21,7 +21,10 @@ from gss_keras import training
 
 @dataclasses.dataclass(frozen=True)
 class Settings(training.Settings):
-    """The published constants; FT-W with Swin-L: 40,000 steps at 1.5e-3."""
+    """The published hyperparameters for HRNet-W48.
+
+    With Swin-L, FT-W is trained for 40,000 steps at a learning rate of 1.5e-3.
+    """
 
     output: pathlib.Path = pathlib.Path("outputs/mseg")
     backbone: str = "hrnet_w48"
@@ -36,7 +39,7 @@ class Settings(training.Settings):
 
 
 def main(settings):
-    """Posterior, prior, inverse, evaluation: each is done once."""
+    """Train the posterior, the prior and X^-1, then evaluate."""
     run = training.Run(settings, "mseg")
     train, val = run.open("train"), run.open("val")
     posterior = run.posterior(train)  # stage I: mask -> tokens -> mask

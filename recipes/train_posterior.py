@@ -1,14 +1,15 @@
-r"""Stage I: measure, and train where there is something to train, a posterior.
+r"""Stage I: train and evaluate a posterior.
 
-Sends masks through tokens and back with one of the paper's variants, and
-writes `scores.json`, the posterior as a preset, the palette and one picture:
-mask | maskige | decoded | reconstructed | errors.
+Reconstructs masks from their tokens with one of the paper's variants, after
+training its learned parts, if any. Writes `scores.json`, the posterior as a
+preset, the palette and one picture: mask | maskige | decoded | reconstructed |
+errors.
 
     KERAS_BACKEND=tensorflow python recipes/train_posterior.py \
         --variant ft --dataset camvid --data-dir CamVid
 
-Expected on CamVid's val masks: benchmarks/posterior.md has every variant.
-With `--debug` it draws its masks itself and takes a few steps.
+Expected scores of all variants on CamVid's val masks: benchmarks/posterior.md.
+The default data set is synthetic; `--debug` takes only a few steps.
 """
 
 import dataclasses
@@ -23,31 +24,32 @@ import tyro
 
 import gss_keras
 from gss_keras import data, palettes, synthetic, training
+from gss_keras.models.variants import VARIANTS
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What to train, on what, and for how long."""
+    """Variant, data set and training length."""
 
-    variant: Literal["ff", "ff-r", "ft", "ft-w", "tf", "tt"] = "ft"
+    variant: Literal[*VARIANTS] = "ft"
     dataset: Literal["camvid", "folders", "streets"] = "streets"
     """CamVid in SegNet's layout; folders `train/` and `val/`, each with
-    `images/`, `masks/` and `classes.txt`; or streets that are drawn."""
+    `images/`, `masks/` and `classes.txt`; or synthetic street scenes."""
     data_dir: pathlib.Path | None = None
     tokenizer: str = "maskige"
     palette: pathlib.Path | None = None
-    """A palette that `palettes.save` wrote, in place of the variant's."""
+    """Palette written by `palettes.save`, instead of the variant's."""
     inverse: Literal["nearest_color", "least_squares"] | None = None
-    """How colors are read, in place of the variant's X^-1."""
+    """X^-1 instead of the variant's."""
     output: pathlib.Path = pathlib.Path("outputs/posterior")
     steps: int = 400
     batch_size: int = 8
     crop: tuple[int, int] = (96, 128)
     learning_rate: float = 4e-3
     temperature: float = 0.03
-    """Of the softmax through which learned colors get their gradient."""
+    """Temperature of the softmax that passes gradients to learned colors."""
     token_noise: float = 0.0
-    """Of the same; 1 is the Gumbel-softmax of the paper."""
+    """Scale of its Gumbel noise; 1 is the Gumbel-softmax of the paper."""
     seed: int = 0
     debug: bool = False
 

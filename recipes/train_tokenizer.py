@@ -1,8 +1,8 @@
-"""Make the compact tokenizer `maskige` from drawn label maps.
+"""Construct the compact tokenizer `maskige` from synthetic label maps.
 
-Nothing is learned by gradient: the shapes of outlines are counted on maps
-drawn by `gss_keras.synthetic.label_maps`, the most useful ones become tokens,
-and the weights that speak them are written down.
+Without gradient descent: the shapes of outlines are counted in label maps from
+`gss_keras.synthetic.label_maps`, the most useful ones become tokens, and the
+weights that encode and decode them are set directly.
 
 Expected: 96.9 reconstruction mIoU on CamVid val with `maximal_distance(11)`
 (measured by `benchmarks/reconstruction.py`; the paper has 95.17 on
@@ -38,30 +38,31 @@ import gss_keras
 tokenizer = gss_keras.DiscreteVAE.from_preset("maskige")
 ```
 
-* **Good for**: palettes of up to 162 colors that lie well apart, such as
+* **Intended use**: palettes of up to 162 distinct colors, such as
   `gss_keras.palettes.maximal_distance`. Colors closer than about 60 (of 255)
-  may become one.
-* **Made from**: label maps drawn by `gss_keras.synthetic.label_maps`; no photo
-  and no annotated data set. Its shapes were counted, nothing was trained by
-  gradient.
-* **Measured**: 96.9 reconstruction mIoU on CamVid val (11 classes, worst class
+  may be merged.
+* **Training data**: synthetic label maps of `gss_keras.synthetic.label_maps`;
+  no photo and no annotated data set. Its shapes were counted; nothing was
+  trained by gradient descent.
+* **Results**: 96.9 reconstruction mIoU on CamVid val (11 classes, worst class
   84.4); see `benchmarks/tokenizer.md`.
 * **License**: Apache-2.0.
-* **Made by** `recipes/train_tokenizer.py`.
+* **Source**: `recipes/train_tokenizer.py`.
 """
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What to make.
+    """Size of the tokenizer and number of label maps.
 
     Attributes:
-        folder: Where to write the preset.
-        num_maps: Drawn maps to count shapes on.
-        num_outlines: Tokens that copy colors of neighbors.
-        num_strokes: Shapes of thin things, one token for each stroke color.
+        folder: Folder for the preset.
+        num_maps: Number of label maps to count shapes in.
+        num_outlines: Number of tokens that copy the colors of neighbors.
+        num_strokes: Number of shapes of thin objects, each with one token for
+            each stroke color.
         seed: Seed of the first map; the next map has the next seed.
-        debug: Whether to do with few maps and shapes.
+        debug: Whether to use only a few maps and shapes.
     """
 
     folder: str = "runs/tokenizer"
@@ -73,7 +74,7 @@ class Settings:
 
 
 def main(settings):
-    """Count shapes, write the tokenizer, measure it on unseen maps."""
+    """Count shapes, save the tokenizer, evaluate it on unseen maps."""
     if settings.debug:
         settings = dataclasses.replace(
             settings, num_maps=4, num_outlines=8, num_strokes=2

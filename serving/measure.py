@@ -1,12 +1,12 @@
-"""Measure an exported segmenter: time, size, latency, equality, confidence.
+"""Benchmark an exported segmenter: size, latency, equality, calibration.
 
     KERAS_BACKEND=jax python serving/measure.py CamVid/val CamVid/valannot
 
 Exports the bundled segmenter of street photos, serves it over gRPC and
-compares what comes back with `predict` here, photo by photo. With masks,
-it also tells how well the confidence finds the pixels that are wrong: the
-area under the curve of right against wrong ones (0.5 is chance, 1 perfect),
-and how far it is from the share of right pixels (0 is perfect).
+compares its masks with `predict`, photo by photo. With ground-truth masks, it
+also measures how well the confidence detects wrong pixels: the area under the
+ROC curve of correct against wrong pixels (0.5 is chance, 1 perfect), and the
+expected calibration error (0 is perfect).
 """
 
 import concurrent.futures
@@ -28,26 +28,27 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What to measure with."""
+    """Photos, preset and load of the benchmark."""
 
     photos: tyro.conf.Positional[pathlib.Path]
     """Folder of photos of one size."""
     masks: tyro.conf.Positional[pathlib.Path | None] = None
-    """Folder of their masks, ids or 255, under the same names."""
+    """Folder of their masks, class ids or 255, with the same file names."""
     preset: str = "camvid"
     count: int = 20
-    """How many photos, spread over the folder."""
+    """Number of photos, evenly spaced in the folder."""
     port: int = 8597
     requests: int = 0
-    """How many requests to send at the end, from several clients at once."""
+    """Number of requests of the load test, which runs last."""
     clients: int = 8
+    """Number of concurrent clients of the load test."""
     crop: tuple[int, int] = (120, 160)
-    """Height and width of the photos of those requests, one in four a pixel
-    less on each side."""
+    """Height and width of the photos of the load test; every fourth is one
+    pixel smaller."""
 
 
 def main(settings):
-    """Export, serve, ask and compare."""
+    """Export and serve the segmenter, then compare and load-test it."""
     from PIL import Image
 
     paths = sorted(settings.photos.glob("*.png"))
@@ -59,83 +60,88 @@ def main(settings):
         size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
         print(f"{keras.backend.backend()}: exported in {seconds:.1f} s")
         print(f"{size / 1e6:.1f} MB")
-        server, ask = start_server(base, settings.port)
+        server, request = start_server(base, settings.port)
         try:
-            compare(segmenter, ask, photos, paths, settings.masks)
+            compare(segmenter, request, photos, paths, settings.masks)
             if settings.requests:
-                load(segmenter, ask, photos, settings)
+                load_test(segmenter, request, photos, settings)
         finally:
             server.terminate()
             server.wait()
 
 
-def compare(segmenter, ask, photos, paths, masks_folder):
-    """Ask server and segmenter the same, in turn, and print what differs."""
+def compare(segmenter, request, photos, paths, masks_folder):
+    """Compare latency and masks of the server and of `predict`."""
     from PIL import Image
 
-    ask(photos[0]), segmenter.predict(photos[0])  # compiled and warm
-    served, here, equal, confidence, is_right = [], [], [], [], []
+    # Compile before timing.
+    request(photos[0]), segmenter.predict(photos[0])
+    served, predicted, equal, confidence, is_correct = [], [], [], [], []
     for path, photo in zip(paths, photos, strict=True):
-        answer, seconds = timed(ask, photo)
+        response, seconds = timed(request, photo)
         served.append(seconds)
         masks, seconds = timed(segmenter.predict, photo)
-        here.append(seconds)
-        equal.append(np.mean(answer["masks"] == masks))
+        predicted.append(seconds)
+        equal.append(np.mean(response["masks"] == masks))
         if masks_folder:
             truth = np.asarray(Image.open(masks_folder / path.name))
-            counted = truth < segmenter.num_classes
-            confidence.append(answer["confidence"][0][counted])
-            is_right.append((answer["masks"][0] == truth)[counted])
-    for name, seconds in (("served", served), ("predict", here)):
+            labeled = truth < segmenter.num_classes
+            confidence.append(response["confidence"][0][labeled])
+            is_correct.append((response["masks"][0] == truth)[labeled])
+    for name, seconds in (("served", served), ("predict", predicted)):
         print(
             f"{name}: median {1000 * np.median(seconds):.0f} ms, "
             f"fastest {1000 * min(seconds):.0f} ms"
         )
     print(f"equal pixels: {np.mean(equal):.6f}, worst {min(equal):.6f}")
     if masks_folder:
-        confidence, is_right = map(np.concatenate, (confidence, is_right))
-        print(f"right: {is_right.mean():.4f}")
-        for name, group in (("right", is_right), ("wrong", ~is_right)):
+        confidence, is_correct = map(np.concatenate, (confidence, is_correct))
+        print(f"pixel accuracy: {is_correct.mean():.4f}")
+        for name, group in (("correct", is_correct), ("wrong", ~is_correct)):
             mean = confidence[group].mean()
             print(f"mean confidence of {name} pixels: {mean:.3f}")
-        print(f"AUROC: {area_under_curve(confidence, is_right):.4f}")
-        print(f"calibration error: {calibration(confidence, is_right):.4f}")
+        print(f"AUROC: {auroc(confidence, is_correct):.4f}")
+        error = expected_calibration_error(confidence, is_correct)
+        print(f"expected calibration error: {error:.4f}")
 
 
-def load(segmenter, ask, photos, settings):
-    """Ask from many sides at once and print how long that took."""
+def load_test(segmenter, request, photos, settings):
+    """Send concurrent requests; print throughput and latencies."""
     height, width = settings.crop
     crops = []
     for index in range(settings.requests):
-        less = index % 4 == 3
+        smaller = index % 4 == 3
         photo = photos[index % len(photos)]
-        crops.append(photo[:, : height - less, : width - less])
+        crops.append(photo[:, : height - smaller, : width - smaller])
     with concurrent.futures.ThreadPoolExecutor(settings.clients) as clients:
         start = time.perf_counter()
-        answers = list(clients.map(lambda photo: timed(ask, photo), crops))
+        responses = list(
+            clients.map(lambda photo: timed(request, photo), crops)
+        )
         seconds = time.perf_counter() - start
-    wrong = sum(
-        np.mean(answer["masks"] == segmenter.predict(photo)) < 0.999
-        for photo, (answer, _) in zip(crops[:20], answers, strict=False)
+    different = sum(
+        np.mean(response["masks"] == segmenter.predict(photo)) < 0.999
+        for photo, (response, _) in zip(crops[:20], responses, strict=False)
     )
-    latencies = 1000 * np.array([latency for _, latency in answers])
-    half, most, last = np.percentile(latencies, [50, 95, 100])
+    latencies = 1000 * np.array([latency for _, latency in responses])
+    median, p95, longest = np.percentile(latencies, [50, 95, 100])
     print(
-        f"{len(answers)} of {len(crops)} requests from {settings.clients} "
-        f"clients answered in {seconds:.0f} s; median {half:.0f} ms, 95 % "
-        f"{most:.0f} ms, longest {last:.0f} ms; {wrong} of 20 checked differ"
+        f"{len(responses)} of {len(crops)} requests from {settings.clients} "
+        f"clients answered in {seconds:.0f} s; latency: median {median:.0f} "
+        f"ms, 95th percentile {p95:.0f} ms, maximum {longest:.0f} ms; "
+        f"{different} of 20 checked masks differ"
     )
 
 
 def timed(function, *arguments, **keywords):
-    """Return what a function returns, and seconds."""
+    """Call a function; return its result and wall-clock time in seconds."""
     start = time.perf_counter()
     result = function(*arguments, **keywords)
     return result, time.perf_counter() - start
 
 
 def start_server(base, port):
-    """Start the tests' server in a process; return it and how to ask it."""
+    """Start the tests' server; return its process and a client function."""
     import grpc
 
     sys.path.append(str(ROOT / "tests"))
@@ -152,28 +158,28 @@ def start_server(base, port):
             break
         except grpc.FutureTimeoutError:
             if server.poll() is not None:
-                raise SystemExit("The server ended.") from None
+                raise SystemExit("The server exited.") from None
     return server, prediction_server.client(port)
 
 
-def area_under_curve(scores, is_positive):
-    """Return how often a positive scores above a negative, ties half."""
-    _, which, counts = np.unique(
+def auroc(scores, is_positive):
+    """Compute the area under the ROC curve from average ranks."""
+    _, group, counts = np.unique(
         scores, return_inverse=True, return_counts=True
     )
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[which]
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[group]
     positive = is_positive.sum()
     above = ranks[is_positive].sum() - positive * (positive + 1) / 2
     return above / (positive * (len(scores) - positive))
 
 
-def calibration(scores, is_right, bins=10):
-    """Return the mean gap of confidence and share of right pixels."""
-    which = np.minimum((scores * bins).astype(int), bins - 1)
+def expected_calibration_error(confidence, is_correct, bins=10):
+    """Compute the mean gap between confidence and accuracy over bins."""
+    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
     return sum(
-        abs(is_right[which == i].mean() - scores[which == i].mean())
-        * np.mean(which == i)
-        for i in np.unique(which)
+        abs(is_correct[bin_of == i].mean() - confidence[bin_of == i].mean())
+        * np.mean(bin_of == i)
+        for i in np.unique(bin_of)
     )
 
 

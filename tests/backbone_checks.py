@@ -1,19 +1,19 @@
-"""Checks that every backbone has to pass."""
+"""Generic tests of backbones."""
 
 import keras
 import numpy as np
 
 STRIDES = (4, 8, 16, 32)
-# Photos as they are, to feed a backbone what its original was fed.
+# No normalization, since the golden inputs are already normalized.
 IDENTITY = {"pixel_mean": (0.0, 0.0, 0.0), "pixel_deviation": (1.0, 1.0, 1.0)}
 
 
 def read_golden(path):
-    """Splits a golden file into weights, inputs and outputs.
+    """Split a golden file into weights, inputs and outputs.
 
     Returns:
-        Three dicts: from name of the weight to array, from case to photos
-        with channels last, from case to the list of four maps, channels last.
+        Three dicts: from weight name to array, from case to photos, and from
+        case to the list of four feature maps, all channels last.
     """
     with np.load(path) as arrays:
         weights = {
@@ -41,10 +41,10 @@ def _channels_last(array):
 
 
 def run(backbone, photos):
-    """Computes the maps as NumPy arrays, in the way that starts fastest.
+    """Compute the feature maps as NumPy arrays, in the mode fastest to start.
 
-    Tracing takes TensorFlow ten times as long as running once; JAX compiles
-    either the whole or operation by operation, which is slower.
+    On TensorFlow, tracing takes ten times as long as one eager run; JAX
+    compiles either the whole model or each operation, which is slower.
     """
     if keras.backend.backend() == "jax":
         return backbone.predict_on_batch(photos)
@@ -53,7 +53,7 @@ def run(backbone, photos):
 
 
 def check_golden(backbone, inputs, outputs, tolerances=(1e-4,) * 4):
-    """Compares all maps of all cases, relative to their deviation."""
+    """Compare all feature maps, relative to their standard deviation."""
     for case, photos in inputs.items():
         received = run(backbone, photos)
         assert list(received) == list(STRIDES)
@@ -66,7 +66,7 @@ def check_golden(backbone, inputs, outputs, tolerances=(1e-4,) * 4):
 
 
 def check_backbone(backbone_class, init_kwargs, path, size=(18, 35)):
-    """Runs a backbone, reloads it and trains it for a step of `fit`."""
+    """Run a backbone, reload it and train it for one step of `fit`."""
     generator = np.random.default_rng(0)
     photos = generator.integers(0, 256, (2, *size, 3), "uint8")
     backbone = backbone_class(**init_kwargs)
@@ -86,9 +86,9 @@ def check_backbone(backbone_class, init_kwargs, path, size=(18, 35)):
 
 
 def _check_training(backbone, photos, outputs):
-    """Checks that one step of `fit` moves every weight."""
+    """Check that one step of `fit` changes every trainable weight."""
     before = [np.array(v) for v in backbone.trainable_variables]
-    # Far from every output, so that no ReLU hides all of a map.
+    # Targets above every output, so that no ReLU blocks all gradients of a map.
     targets = {level: map_ + 1 for level, map_ in outputs.items()}
     backbone.compile("sgd", dict.fromkeys(targets, "mse"))
     history = backbone.fit(photos, targets, batch_size=2, verbose=0)
@@ -98,7 +98,7 @@ def _check_training(backbone, photos, outputs):
 
 
 def check_sizes(backbone, height, width):
-    """Checks that the maps' sizes are rounded up, without computing them."""
+    """Check that the sizes of the feature maps are rounded up, symbolically."""
     photos = keras.KerasTensor((1, height, width, 3))
     features = backbone.compute_output_spec(photos)
     assert list(features) == list(STRIDES)
@@ -110,5 +110,5 @@ def check_sizes(backbone, height, width):
 
 
 def count_trained(backbone):
-    """Counts parameters as PyTorch does, without batch statistics."""
+    """Count the trainable parameters, as PyTorch does (no batch statistics)."""
     return sum(int(np.prod(v.shape)) for v in backbone.trainable_variables)

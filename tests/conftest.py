@@ -1,10 +1,11 @@
 import os
 import pathlib
 
-# Tests compile much and run little: without the fusion emitters, and with a
-# program in one piece, XLA compiles on a CPU in a quarter of the time. Set
-# before JAX is imported; what one process compiled, the others and the next
-# run take from the cache.
+# In tests, compilation takes longer than execution. Without optimization and
+# fusion emitters, and without splitting a module for parallel code generation,
+# XLA compiles for the CPU in a quarter of the time. The flags must be set
+# before JAX is imported. The cache shares compiled programs between worker
+# processes and with later runs.
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
@@ -25,14 +26,14 @@ GOLDEN = pathlib.Path(__file__).parent / "golden"
 
 def pytest_addoption(parser):
     parser.addoption(
-        "--slow", action="store_true", help="also run proofs of minutes"
+        "--slow", action="store_true", help="also run tests that take minutes"
     )
 
 
 def pytest_collection_modifyitems(config, items):
     if config.getoption("--slow"):
         return
-    skip = pytest.mark.skip(reason="a proof of minutes; give --slow to run it")
+    skip = pytest.mark.skip(reason="takes minutes; run with --slow")
     for item in items:
         if "slow" in item.keywords:
             item.add_marker(skip)
@@ -45,5 +46,5 @@ def _seed():
 
 @pytest.fixture
 def golden():
-    """Folder of small numbers that the official modules computed."""
+    """Return the folder of reference outputs of the official modules."""
     return GOLDEN

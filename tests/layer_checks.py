@@ -1,4 +1,4 @@
-"""One call that puts a layer through everything Keras may do to it."""
+"""A generic test of Keras layers."""
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ def check_layer(
     symbolic_shape=None,
     tolerance=1e-5,
 ):
-    """Runs a layer symbolic, eager, compiled, reloaded and in training.
+    """Test a layer: eager, symbolic, compiled, config, saving and training.
 
     Inputs and outputs may be arrays, lists or dictionaries of arrays.
 
@@ -23,13 +23,13 @@ def check_layer(
         layer_class: Class of the layer, registered for saving.
         init_kwargs: Dictionary of its constructor arguments.
         inputs: NumPy arrays with a batch axis, the first call argument.
-        output_shape: Expected shapes, batch axis included.
+        output_shape: Expected shapes, including the batch axis.
         path: Folder for the saved model, such as `tmp_path`.
         output_dtype: Expected dtype of every output, a string.
-        symbolic_shape: Shapes of the symbolic inputs, batch axis included.
-            By default batch, height and width are unknown, that is the
-            first three axes of arrays of rank 3 and 4.
-        tolerance: Largest difference between two ways to run the layer.
+        symbolic_shape: Shapes of the symbolic inputs, including the batch
+            axis. By default, batch, height and width are dynamic: the first
+            three axes of arrays of rank 3 and 4.
+        tolerance: Absolute and relative tolerance between two modes.
 
     Returns:
         The outputs of the eager call, as NumPy arrays.
@@ -39,23 +39,23 @@ def check_layer(
     _check_outputs(outputs, output_shape, output_dtype)
 
     if symbolic_shape is None:
-        symbolic_shape = tree.map_structure(_open_shape, inputs)
+        symbolic_shape = tree.map_structure(_dynamic_shape, inputs)
     symbolic = tree.map_structure_up_to(
         inputs,
         lambda a, shape: keras.Input(batch_shape=shape, dtype=a.dtype.name),
         inputs,
         symbolic_shape,
     )
-    promises = layer(symbolic)
-    _check_promises(promises, outputs)
-    model = keras.Model(symbolic, promises)
+    symbolic_outputs = layer(symbolic)
+    _check_symbolic(symbolic_outputs, outputs)
+    model = keras.Model(symbolic, symbolic_outputs)
     _check_equal(model.predict(inputs, verbose=0), outputs, tolerance)
 
-    twin = layer_class.from_config(layer.get_config())
-    assert twin.get_config() == layer.get_config()
-    _call(twin, inputs)
-    twin.set_weights(layer.get_weights())
-    _check_equal(_call(twin, inputs), outputs, tolerance)
+    clone = layer_class.from_config(layer.get_config())
+    assert clone.get_config() == layer.get_config()
+    _call(clone, inputs)
+    clone.set_weights(layer.get_weights())
+    _check_equal(_call(clone, inputs), outputs, tolerance)
 
     file = path / f"{layer_class.__name__}.keras"
     model.save(file)
@@ -72,9 +72,9 @@ def _call(layer, inputs):
     return tree.map_structure(keras.ops.convert_to_numpy, layer(tensors))
 
 
-def _open_shape(array):
-    known = array.ndim if array.ndim in (3, 4) else 1
-    return (None,) * min(known, 3) + array.shape[min(known, 3) :]
+def _dynamic_shape(array):
+    dynamic = 3 if array.ndim in (3, 4) else 1
+    return (None,) * dynamic + array.shape[dynamic:]
 
 
 def _check_outputs(outputs, output_shape, output_dtype):
@@ -85,16 +85,16 @@ def _check_outputs(outputs, output_shape, output_dtype):
     tree.map_structure_up_to(outputs, check, outputs, output_shape)
 
 
-def _check_promises(promises, outputs):
-    """Checks that the symbolic outputs announce what the layer gives."""
+def _check_symbolic(symbolic_outputs, outputs):
+    """Check the shapes and dtypes of the symbolic outputs."""
 
-    def check(promise, array):
-        assert keras.backend.standardize_dtype(promise.dtype) == array.dtype
-        assert len(promise.shape) == array.ndim
-        for promised, size in zip(promise.shape, array.shape, strict=True):
-            assert promised in (None, size)
+    def check(tensor, array):
+        assert keras.backend.standardize_dtype(tensor.dtype) == array.dtype
+        assert len(tensor.shape) == array.ndim
+        for static_size, size in zip(tensor.shape, array.shape, strict=True):
+            assert static_size in (None, size)
 
-    tree.map_structure(check, promises, outputs)
+    tree.map_structure(check, symbolic_outputs, outputs)
 
 
 def _check_equal(actual, expected, tolerance):
@@ -105,20 +105,20 @@ def _check_equal(actual, expected, tolerance):
 
 
 def _check_training(layer, symbolic, inputs, outputs):
-    """Checks that one step of `fit` moves the trainable weights only."""
-    ends = [
+    """Check that one step of `fit` changes the trainable weights."""
+    heads = [
         keras.layers.Dense(1)(output)
         for output in tree.flatten(layer(symbolic, training=True))
     ]
-    model = keras.Model(symbolic, ends)
+    model = keras.Model(symbolic, heads)
     targets = [
         np.ones((*output.shape[:-1], 1), "float32")
         for output in tree.flatten(outputs)
     ]
     before = [np.array(v) for v in layer.trainable_variables]
-    model.compile("sgd", ["mse"] * len(ends))
+    model.compile("sgd", ["mse"] * len(heads))
     history = model.fit(inputs, targets, batch_size=len(targets[0]), verbose=0)
     assert np.isfinite(history.history["loss"]).all()
     after = [np.array(v) for v in layer.trainable_variables]
-    moved = [np.any(a != b) for a, b in zip(after, before, strict=True)]
-    assert any(moved) or not moved
+    changed = [np.any(a != b) for a, b in zip(after, before, strict=True)]
+    assert any(changed) or not changed

@@ -1,4 +1,4 @@
-"""A page for tests: a segmenter that sees several classes, and a server."""
+"""A segmenter and a web server for the tests of the page."""
 
 import contextlib
 import socket
@@ -11,10 +11,10 @@ from tiny import tiny_prior
 import gss_keras
 
 
-def lively_segmenter():
-    """Make a tiny segmenter of the same, large weights on every backend.
+def segmenter_with_large_weights():
+    """Build a tiny segmenter with the same large weights on every backend.
 
-    Those that a layer begins with give one class everywhere as often as not.
+    With the layers' initializers, it often predicts a single class.
     """
     segmenter = gss_keras.GenerativeSegmenter(tiny_prior())
     generator = np.random.default_rng(0)
@@ -28,7 +28,7 @@ def lively_segmenter():
 
 @contextlib.contextmanager
 def served(page):
-    """Serve a page at a free port; gives its address."""
+    """Serve a page on a free port and yield its URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(page.app, log_level="warning"))
         thread = threading.Thread(target=server.run, args=([listener],))

@@ -1,9 +1,9 @@
-"""A small server of TensorFlow Serving's own protocol, over a SavedModel.
+"""A small gRPC server of a SavedModel with TensorFlow Serving's protocol.
 
-It takes the newest version of a model, replays its warm-up requests and
-answers `Predict` as `tensorflow_model_server` does. Like that, it refuses
-what is no tensor, or not the one that the model's signature asks for, before
-the model sees it:
+It loads the latest version of a model, replays its warm-up requests and
+implements `Predict` like `tensorflow_model_server`. Like that, it rejects
+malformed tensors, and inputs that do not match the signature, without calling
+the model:
 
     python tests/prediction_server.py models/segmenter --port 8500
 """
@@ -63,24 +63,24 @@ class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 
 class BadRequestError(Exception):
-    """What the client can mend."""
+    """The client sent an invalid request."""
 
 
-def read_inputs(request, wanted):
-    """Read a request's tensors by name, as the signature wants them."""
-    if set(request.inputs) != set(wanted):
+def read_inputs(request, specs):
+    """Read a request's tensors by name and check them against the signature."""
+    if set(request.inputs) != set(specs):
         raise BadRequestError(
-            f"The signature takes {sorted(wanted)}. "
+            f"The signature takes {sorted(specs)}. "
             f"Received: {sorted(request.inputs)}"
         )
     tensors = {}
-    for name, spec in wanted.items():
+    for name, spec in specs.items():
         proto = request.inputs[name]
         try:
             tensors[name] = tf.constant(tf.make_ndarray(proto))
         except (TypeError, ValueError) as error:
             raise BadRequestError(
-                f"`{name}` is no whole tensor: {error}"
+                f"`{name}` is not a valid tensor: {error}"
             ) from None
         if tensors[name].dtype != spec.dtype:
             raise BadRequestError(
@@ -91,7 +91,7 @@ def read_inputs(request, wanted):
 
 
 def serve(base, port=0, threads=8):
-    """Start a server; return it, its port and its service."""
+    """Start a server; return the server, its port and its service."""
     service = Service(base)
     server = grpc.server(
         concurrent.futures.ThreadPoolExecutor(threads), options=UNLIMITED
@@ -105,10 +105,10 @@ def serve(base, port=0, threads=8):
 
 
 def client(port):
-    """Return a function from photos to arrays, through the network.
+    """Return a client function that maps photos to the output arrays.
 
-    It takes an array or, as a broken client might send it, a tensor proto
-    and any name.
+    It takes an array or, to simulate a faulty client, a tensor proto and any
+    input name.
     """
     stub = prediction_service_pb2_grpc.PredictionServiceStub(
         grpc.insecure_channel(f"127.0.0.1:{port}", options=UNLIMITED)

@@ -1,11 +1,11 @@
-"""A small training as a process of its own, which may kill itself.
+"""A small training in a separate process, which may kill itself.
 
     python small_run.py FOLDER [POINT COUNT]
 
-trains in FOLDER and writes its final weights there. With POINT it kills itself
-the COUNT-th time it gets there: "batch", after a batch; "write", with half of a
-checkpoint's array file written; "rename", with a whole checkpoint written that
-is not in its place yet.
+trains in FOLDER and writes the final weights there. It kills itself the
+COUNT-th time that it reaches POINT: "batch", after a batch; "write", with half
+of a checkpoint's array file written; "rename", with a complete checkpoint
+written, but not yet renamed.
 """
 
 import os
@@ -18,7 +18,8 @@ import numpy as np
 from keras import ops
 from tiny import tiny_data, tiny_prior
 
-from gss_keras import data, training, whole_folder
+from gss_keras import data, training
+from gss_keras.saving import whole_folder
 
 SCHEDULE = training.Schedule(
     6, 1e-2, batch_size=4, warmup_steps=1, accumulate=2, ema=0.9
@@ -27,7 +28,7 @@ WATCH = training.Watch(validate_every=4, save_every=2)
 
 
 class Memory:
-    """A source of tiny photos and masks."""
+    """In-memory source of tiny photos and masks."""
 
     def __init__(self, count=7):
         self.photos, self.masks = tiny_data(count)
@@ -54,7 +55,7 @@ def build(schedule=SCHEDULE):
 
 
 def train(folder, prior=None, validate=lambda step: {"val_mIoU": -step}):
-    """Train and return the model and its curve."""
+    """Train; return the model and the rows of its curve."""
     prior = prior or build()
     rows = training.train_stage(
         prior, batches, SCHEDULE, WATCH, folder, validate
@@ -63,12 +64,12 @@ def train(folder, prior=None, validate=lambda step: {"val_mIoU": -step}):
 
 
 def kill_at(point, count):
-    """Arrange for this process to be killed at a point."""
-    left = [count]
+    """Patch the training to kill this process at a point."""
+    remaining = [count]
 
     def reached():
-        left[0] -= 1
-        if not left[0]:
+        remaining[0] -= 1
+        if not remaining[0]:
             os.kill(os.getpid(), signal.SIGKILL)
 
     savez, put_in_place = np.savez, whole_folder._put_in_place
@@ -82,20 +83,20 @@ def kill_at(point, count):
         training.Rounds.on_train_batch_end = on_train_batch_end
     elif point == "write":
 
-        def half(path, **arrays):
+        def savez_half(path, **arrays):
             savez(path, **arrays)
-            if left[0] == 1:
+            if remaining[0] == 1:
                 os.truncate(path, os.path.getsize(path) // 2)
             reached()
 
-        np.savez = half
+        np.savez = savez_half
     else:
 
-        def late(partial, folder):
+        def put_in_place_or_die(partial, folder):
             reached()
             put_in_place(partial, folder)
 
-        whole_folder._put_in_place = late
+        whole_folder._put_in_place = put_in_place_or_die
 
 
 if __name__ == "__main__":

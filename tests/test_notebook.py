@@ -1,4 +1,4 @@
-"""The notebook runs from top to bottom, with a shorter fine-tuning."""
+"""The notebook runs completely, with fewer fine-tuning steps."""
 
 import pathlib
 import re

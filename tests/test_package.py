@@ -1,4 +1,4 @@
-"""The built wheel holds everything, and works from another folder."""
+"""The built wheel is complete, and works from another folder."""
 
 import os
 import pathlib
@@ -42,7 +42,7 @@ def test_wheel_works_from_another_folder(tmp_path):
     _pip("wheel", "--no-build-isolation", "-w", tmp_path, source)
     (wheel,) = tmp_path.glob("gss_keras-*.whl")
     _pip("install", "--target", target, wheel)
-    answer = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(target=str(target))],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(target)},
@@ -50,7 +50,7 @@ def test_wheel_works_from_another_folder(tmp_path):
         text=True,
         check=False,
     )
-    assert "complete" in answer.stdout, answer.stderr
+    assert "complete" in result.stdout, result.stderr
 
 
 def _pip(command, *arguments):

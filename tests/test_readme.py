@@ -1,4 +1,4 @@
-"""The README's snippets run as they are written."""
+"""The snippets of the README and of docs/ run as they are written."""
 
 import pathlib
 import re
@@ -12,7 +12,8 @@ from tiny import tiny_data, tiny_posterior, tiny_prior
 import gss_keras
 from gss_keras import synthetic, training
 
-README = pathlib.Path(__file__).parents[1] / "README.md"
+ROOT = pathlib.Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 class OneBatch(keras.utils.PyDataset):
@@ -29,23 +30,59 @@ class OneBatch(keras.utils.PyDataset):
         return self.pair
 
 
-def snippet(heading):
-    """Return the first Python block under a heading of the README."""
-    section = README.read_text().split(f"\n## {heading}\n")[1]
+def snippet(heading, page="README.md"):
+    """Return the first Python block under a heading of a page."""
+    section = (ROOT / page).read_text().split(f"\n## {heading}\n")[1]
     return re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
+
+
+def anchors(page):
+    """Return the anchors of a page's headings, as GitHub names them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        for heading in headings
+    }
+
+
+@pytest.mark.any_backend
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_exist(page):
+    text = page.read_text()
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    links += re.findall(r'src="([^"]+)"', text)
+    for link in links:
+        if link.startswith("https://"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
 
 
 def test_segment_photos():
     photos = np.random.default_rng(0).integers(0, 256, (2, 32, 48, 3), "uint8")
     names = {"photos": photos}
-    exec(snippet("Segment photos"), names)  # the README's words, not a user's
+    exec(snippet("Segment photos"), names)
     assert names["masks"].shape == (2, 32, 48)
     assert names["masks"].dtype == "int32"
-    assert names["doubts"].shape == (4, 2, 32, 48)
+    assert names["samples"].shape == (4, 2, 32, 48)
+
+
+def test_from_photo_to_mask():
+    segmenter = gss_keras.GenerativeSegmenter(tiny_prior())
+    names = {"segmenter": segmenter, "photos": tiny_data()[0]}
+    exec(snippet("From photo to mask", "docs/api.md"), names)
+    outputs = names["outputs"]
+    masks = keras.ops.convert_to_numpy(outputs["masks"])
+    np.testing.assert_array_equal(masks, segmenter.predict(names["photos"]))
+    assert outputs["confidence"].shape == masks.shape
+    assert outputs["tokens"].shape == (4, 8, 12)
+    assert outputs["maskige"].shape == (*masks.shape, 3)
 
 
 @pytest.mark.any_backend
-def test_learn_to_read_maskiges_and_the_colors(tmp_path, monkeypatch):
+def test_train_the_inverse_and_search_the_palette(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     photos, masks = tiny_data(num_classes=11)
     prior = tiny_prior(tiny_posterior(num_classes=11))
@@ -57,7 +94,9 @@ def test_learn_to_read_maskiges_and_the_colors(tmp_path, monkeypatch):
         "masks": masks,
         "batches": OneBatch(photos, masks),
     }
-    text = snippet("Learn to read maskiges, and the colors")
+    text = snippet(
+        "Train the inverse, search the palette", "docs/inverse_and_colors.md"
+    )
     # The tiny tokenizer's weights are random and may tell few colors apart.
     text = text.replace("masks, 11)", "masks, 11, allow_shared_colors=True)")
     exec(text, names)
@@ -81,4 +120,4 @@ def test_train_on_your_own_folders(tmp_path, monkeypatch):
     assert text.count("epochs=20") == 1
     exec(text.replace("epochs=20", "epochs=1"), {})
     segmenter = gss_keras.GenerativeSegmenter.from_preset("my_segmenter")
-    assert segmenter.posterior.num_classes == 3
+    assert segmenter.classes == ("road", "car", "person")

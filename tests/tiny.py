@@ -1,4 +1,4 @@
-"""The smallest models that have every part, and data to put through them."""
+"""Minimal models with all parts, and data for them."""
 
 import keras
 import numpy as np
@@ -49,7 +49,7 @@ def tiny_prior(posterior=None, **kwargs):
 
 
 def tiny_data(count=4, height=32, width=48, num_classes=5):
-    """Photos and masks of two halves, an ignored corner included."""
+    """Return random photos, and masks of two halves with an ignored corner."""
     generator = np.random.default_rng(0)
     photos = generator.integers(0, 256, (count, height, width, 3))
     masks = generator.integers(0, num_classes, (count, 1, 2))

@@ -1,7 +1,7 @@
-"""Train tiny models on some devices; the tests compare what comes out.
+"""Train tiny models on one or several devices, to compare the results.
 
-`test_distribution.py` calls this for one device and starts it as a script for
-two, with the name of a function and its arguments in JSON.
+`test_distribution.py` calls these functions for one device and runs this
+script for two, with the name of a function and its arguments in JSON.
 """
 
 import json
@@ -17,12 +17,13 @@ from gss_keras import data, distribution
 
 
 class Photos:
-    """A source of photos that are known by their first pixel."""
+    """In-memory source of photos whose first pixel is their index."""
 
     def __init__(self, count):
         self.photos, self.masks = tiny.tiny_data(count, height=33, width=32)
         self.photos[:, 0, 0, 0] = np.arange(count)
-        # A mean of means is wrong where photos count differently much.
+        # Different numbers of labeled pixels, so that averaging the mean losses
+        # of the devices would be wrong.
         for index in range(count):
             self.masks[index, : index % 4 * 8] = 255
 
@@ -34,21 +35,21 @@ class Photos:
         return {"photo": photo, "mask": mask, "name": str(index)}
 
 
-class Noted(data.pipeline.Batches):
-    """Batches that note which photos were read and count, and in which pass."""
+class Recorded(data.pipeline.Batches):
+    """Batches that record the epoch and index of each labeled photo read."""
 
     seen = ()
 
     def __getitem__(self, index):
         photos, masks = super().__getitem__(index)
-        counted = (masks != 255).any(axis=(1, 2))
-        numbers = photos[counted][:, 0, 0, 0].tolist()
-        self.seen = [*self.seen, *([self.epoch, number] for number in numbers)]
+        is_labeled = (masks != 255).any(axis=(1, 2))
+        indices = photos[is_labeled][:, 0, 0, 0].tolist()
+        self.seen = [*self.seen, *([self.epoch, index] for index in indices)]
         return photos, masks
 
 
 def use_devices(devices, model_devices=None):
-    """Show so many CPUs where one process has them all, and use them."""
+    """Distribute over CPU devices; on TensorFlow, create logical ones."""
     if keras.backend.backend() == "tensorflow" and devices > 1:
         import tensorflow as tf
 
@@ -68,11 +69,11 @@ def rank():
 def train_prior(
     output, devices=1, count=8, weights=None, model_devices=None, epochs=2
 ):
-    """Train a prior and write down all that was seen."""
+    """Train a prior; save its history, weights and the photos it has read."""
     use_devices(devices, model_devices)
-    # Without `fit`, the processes would have weights of their own.
+    # Different initial weights on each process, which `fit` must synchronize.
     keras.utils.set_random_seed(rank())
-    # Dropout that drops nothing, with a random state.
+    # The dropout rate is negligible, but the layer has an RNG state.
     prior = tiny.tiny_prior(dropout=1e-12)
     if weights and rank() == 0:
         prior.load_weights(weights)
@@ -82,7 +83,7 @@ def train_prior(
     train = data.batches(
         Photos(count), 4, shuffle=True, shard=distribution.shard()
     )
-    train.__class__ = Noted
+    train.__class__ = Recorded
     history = prior.fit(train, epochs=epochs, shuffle=False, verbose=0).history
     report = {
         "history": history,
@@ -91,7 +92,7 @@ def train_prior(
         "seed": keras.ops.convert_to_numpy(
             prior.dropout.seed_generator.state.value
         ).tolist(),
-        "cut": [
+        "sharded": [
             variable.path
             for variable in prior.trainable_variables
             if model_devices and not variable.value.is_fully_replicated
@@ -111,30 +112,30 @@ def write(output, report, arrays):
 
 
 def score_prior(output, devices=1, weights=None):
-    """Evaluate an odd number of photos in every way there is."""
+    """Evaluate an odd number of photos with each of the evaluation methods."""
     use_devices(devices)
     prior = tiny.tiny_prior()
     if weights:
         prior.load_weights(weights)
     else:
-        # Other than the initial one, this predicts all kinds of masks.
+        # Unlike the initial kernel, a random one predicts diverse masks.
         kernel = prior.vocabulary.kernel
         kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
         prior.save_weights(f"{output}.weights.h5")
     prior.compile()
-    held_out = data.batches(Photos(5), 2, shard=distribution.shard())
+    val = data.batches(Photos(5), 2, shard=distribution.shard())
     segmenter = gss_keras.GenerativeSegmenter(prior)
     segmenter.compile()
     scores = {
-        "prior": prior.evaluate(held_out, verbose=0, return_dict=True),
-        "whole": segmenter.evaluate(held_out, verbose=0, return_dict=True),
+        "prior": prior.evaluate(val, verbose=0, return_dict=True),
+        "whole": segmenter.evaluate(val, verbose=0, return_dict=True),
         "windows": segmenter.evaluate(
-            held_out, verbose=0, return_dict=True, window=(32, 16)
+            val, verbose=0, return_dict=True, window=(32, 16)
         ),
     }
     scores["confusion"] = segmenter.scores.confusion().tolist()
     source = Photos(5)
-    # One of PyTorch's processes can do this while the others wait for it.
+    # On PyTorch, one process can evaluate arrays while the others wait.
     if distribution.is_chief():
         scores["arrays"] = segmenter.evaluate(
             source.photos, source.masks, verbose=0, return_dict=True
@@ -144,8 +145,8 @@ def score_prior(output, devices=1, weights=None):
     write(output, scores, {"masks": masks})
 
 
-def train_perceptrons(output, devices=1):
-    """Train with optimizers that do all that Keras' optimizers can do."""
+def train_mlps(output, devices=1):
+    """Train with optimizers that use all features of Keras' optimizers."""
     use_devices(devices)
     for name in ("adamw", "scaled"):
         optimizer = keras.optimizers.AdamW(
@@ -158,13 +159,11 @@ def train_perceptrons(output, devices=1):
             optimizer = keras.optimizers.LossScaleOptimizer(
                 optimizer, 4.0, name="scaled"
             )
-        train_perceptron(optimizer, devices).save(
-            f"{output}.{name}.{rank()}.keras"
-        )
+        train_mlp(optimizer, devices).save(f"{output}.{name}.{rank()}.keras")
 
 
-def train_perceptron(optimizer, devices):
-    # Only the first process has the right weights to begin with.
+def train_mlp(optimizer, devices):
+    # Different initial weights on each process; those of the first count.
     keras.utils.set_random_seed(rank())
     model = keras.Sequential(
         [
@@ -172,15 +171,15 @@ def train_perceptron(optimizer, devices):
             keras.layers.Dense(5, "tanh", name="hidden"),
             keras.layers.BatchNormalization(name="norm"),
         ],
-        name="perceptron",
+        name="mlp",
     )
     model.compile(optimizer, "mse")
     optimizer.build(model.trainable_variables)
-    distribution.start_together(model)
+    distribution.synchronize_devices(model)
     x, y = np.random.default_rng(1).normal(size=(2, 8, 5))
-    share = slice(rank() * 8 // devices, (rank() + 1) * 8 // devices)
+    shard = slice(rank() * 8 // devices, (rank() + 1) * 8 // devices)
     for _ in range(7):
-        model.train_on_batch(x[share, :3], y[share])
+        model.train_on_batch(x[shard, :3], y[shard])
     return model
 
 

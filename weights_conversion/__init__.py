@@ -1,1 +1,1 @@
-"""Converters from published PyTorch weights to presets of this package."""
+"""Converters from published PyTorch weights to presets of `gss_keras`."""

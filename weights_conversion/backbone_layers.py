@@ -1,4 +1,4 @@
-"""Names the layers of our backbones as mmsegmentation names its tensors."""
+"""Layers of our backbones by mmsegmentation's names of tensors."""
 
 import re
 
@@ -7,7 +7,7 @@ from gss_keras.backbones.resnet_v1c import BLOCKS
 
 
 def layers_of(backbone):
-    """Lists the layers of a backbone by mmsegmentation's names.
+    """Return the layers of a backbone by mmsegmentation's names.
 
     Args:
         backbone: A `SwinTransformer`, `ResNetV1c` or `HRNetV2`.
@@ -24,7 +24,7 @@ def layers_of(backbone):
 
 
 def depth_of(blocks):
-    """Finds the ResNet that has so many blocks in its stages.
+    """Return the depth of the ResNet with these numbers of blocks.
 
     Raises:
         ValueError: If there is none.
@@ -39,10 +39,10 @@ def depth_of(blocks):
 
 
 def hrnet_depths(names):
-    """Reads how many modules and blocks an HRNet has off its tensors' names.
+    """Infer the numbers of modules and blocks from an HRNet's tensors.
 
     Args:
-        names: The names, without prefix.
+        names: Names of the tensors, without prefix.
 
     Returns:
         A dict of arguments of `HRNetV2`.
@@ -57,7 +57,7 @@ def hrnet_depths(names):
 
 
 def count(names, pattern):
-    """Counts the numbers that a pattern finds in some names."""
+    """Count the distinct first groups that a pattern matches in names."""
     found = (re.match(pattern, name) for name in names)
     return len({match[1] for match in found if match})
 
@@ -81,7 +81,7 @@ def _swin_layers(model):
 
 
 def swin_block_layers(block, prefix):
-    """Lists the layers of a `SwinBlock` by mmsegmentation's names.
+    """Return the layers of a `SwinBlock` by mmsegmentation's names.
 
     Args:
         block: A `SwinBlock`.
@@ -96,7 +96,7 @@ def swin_block_layers(block, prefix):
         f"{prefix}.attn.w_msa": attention,
         f"{prefix}.attn.w_msa.qkv": attention.query_key_value,
         f"{prefix}.attn.w_msa.proj": attention.projection,
-        f"{prefix}.norm2": block.perceptron_norm,
+        f"{prefix}.norm2": block.mlp_norm,
         f"{prefix}.ffn.layers.0.0": block.expand,
         f"{prefix}.ffn.layers.1": block.reduce,
     }
@@ -104,76 +104,73 @@ def swin_block_layers(block, prefix):
 
 def _resnet_layers(model):
     layers = {}
-    for index in range(3):
-        block = model.get_layer(f"stem_{index}")
-        layers[f"stem.{3 * index}"] = block.convolution
-        layers[f"stem.{3 * index + 1}"] = block.norm
-    for stage, count in enumerate(BLOCKS[model.get_config()["depth"]]):
-        for index in range(count):
-            layers |= _residual_layers(
-                model,
-                f"layer{stage + 1}.{index}",
-                f"stage_{stage}_block_{index}",
-            )
+    for index, conv in enumerate(model.stem):
+        layers[f"stem.{3 * index}"] = conv.convolution
+        layers[f"stem.{3 * index + 1}"] = conv.norm
+    for block in model.blocks:
+        stage, index = re.fullmatch(
+            r"stage_(\d)_block_(\d+)", block.name
+        ).groups()
+        layers |= _residual_layers(f"layer{int(stage) + 1}.{index}", block)
     return layers
 
 
-def _residual_layers(model, theirs, ours):
-    """Lists the layers of a basic or bottleneck block by mmseg's names."""
+def _residual_layers(prefix, block):
+    """Return the layers of a basic or bottleneck block by mmseg's names."""
     layers = {}
-    names = {layer.name for layer in model.layers}
     for number in (1, 2, 3):
-        if (name := f"{ours}_conv_{number}") in names:
-            block = model.get_layer(name)
-            layers[f"{theirs}.conv{number}"] = block.convolution
-            layers[f"{theirs}.bn{number}"] = block.norm
-    if (name := f"{ours}_shortcut") in names:
-        layers |= _numbered_layers(model, f"{theirs}.downsample", name)
+        if conv := getattr(block, f"conv_{number}", None):
+            layers[f"{prefix}.conv{number}"] = conv.convolution
+            layers[f"{prefix}.bn{number}"] = conv.norm
+    if shortcut := getattr(block, "shortcut", None):
+        layers |= _numbered_layers(f"{prefix}.downsample", shortcut)
     return layers
 
 
-def _numbered_layers(model, theirs, ours):
-    block = model.get_layer(ours)
-    return {f"{theirs}.0": block.convolution, f"{theirs}.1": block.norm}
+def _numbered_layers(prefix, conv):
+    return {f"{prefix}.0": conv.convolution, f"{prefix}.1": conv.norm}
 
 
 def _hrnet_layers(model):
-    """Lists all layers of an `HRNetV2` by mmsegmentation's names."""
     layers = {}
-    for layer in model.layers:
-        name = layer.name
-        if found := re.fullmatch(r"stem_(\d)", name):
-            number = int(found[1]) + 1
-            layers[f"conv{number}"] = layer.convolution
-            layers[f"bn{number}"] = layer.norm
-        elif found := re.fullmatch(r"(stage_0_block_(\d+))_conv_1", name):
-            layers |= _residual_layers(model, f"layer1.{found[2]}", found[1])
-        elif found := re.fullmatch(r"stage_(\d)_transition_(\d)", name):
-            stage, branch = map(int, found.groups())
-            nested = ".0" if branch == stage else ""
-            theirs = f"transition{stage}.{branch}{nested}"
-            layers |= _numbered_layers(model, theirs, name)
+    for index, conv in enumerate(model.stem, start=1):
+        layers[f"conv{index}"] = conv.convolution
+        layers[f"bn{index}"] = conv.norm
+    for index, block in enumerate(model.first_stage):
+        layers |= _residual_layers(f"layer1.{index}", block)
+    for stage in model.stages:
+        if found := re.fullmatch(r"stage_(\d)_transition", stage.name):
+            layers |= _transition_layers(stage, int(found[1]))
         else:
-            layers |= _module_layers(model, name)
+            layers |= _module_layers(stage)
     return layers
 
 
-def _module_layers(model, name):
-    module = re.match(r"stage_(\d)_module_(\d+)_", name)
-    if not module:
-        return {}
-    theirs = f"stage{int(module[1]) + 1}.{module[2]}"
-    rest = name[module.end() :]
-    if found := re.fullmatch(r"branch_(\d)_block_(\d+)_conv_1", rest):
-        return _residual_layers(
-            model,
-            f"{theirs}.branches.{found[1]}.{found[2]}",
-            name.removesuffix("_conv_1"),
-        )
-    if found := re.fullmatch(r"fuse_(\d)_to_(\d)_conv_(\d)", rest):
-        start, to, step = found.groups()
-        nested = f".{step}" if start < to else ""
-        return _numbered_layers(
-            model, f"{theirs}.fuse_layers.{to}.{start}{nested}", name
-        )
-    return {}
+def _transition_layers(transition, stage):
+    layers = {}
+    for branch, conv in enumerate(transition.convs):
+        # mmsegmentation wraps the convolution of a new branch once more.
+        nested = ".0" if branch == stage else ""
+        if conv:
+            prefix = f"transition{stage}.{branch}{nested}"
+            layers |= _numbered_layers(prefix, conv)
+    return layers
+
+
+def _module_layers(module):
+    stage, number = re.fullmatch(
+        r"stage_(\d)_module_(\d+)", module.name
+    ).groups()
+    prefix, layers = f"stage{int(stage) + 1}.{number}", {}
+    for block in module.basic_blocks:
+        branch, index = re.fullmatch(
+            r"branch_(\d)_block_(\d+)", block.name
+        ).groups()
+        layers |= _residual_layers(f"{prefix}.branches.{branch}.{index}", block)
+    for target, fusion in enumerate(module.fusions):
+        for source, resampling in enumerate(fusion.resamplings):
+            for step, conv in enumerate(resampling.convs if resampling else ()):
+                nested = f".{step}" if source < target else ""
+                theirs = f"{prefix}.fuse_layers.{target}.{source}{nested}"
+                layers |= _numbered_layers(theirs, conv)
+    return layers

@@ -1,4 +1,4 @@
-"""Converts published PyTorch backbones into presets.
+"""Convert published PyTorch backbones into presets.
 
 `pip install "gss-keras[conversion]"`, then, for example,
 
@@ -7,7 +7,7 @@
 
 Swin Transformers in the layout of mmsegmentation and in that of the original
 release, ResNet-V1c and HRNet in the layout of mmsegmentation. All sizes are
-read off the tensors. A segmenter's checkpoint needs `--prefix backbone.`.
+inferred from the tensors. A segmenter's checkpoint needs `--prefix backbone.`.
 """
 
 import pathlib
@@ -29,7 +29,7 @@ from weights_conversion.backbone_layers import (
 )
 from weights_conversion.checkpoints import read_checkpoint
 
-# Of a classifier: no feature map needs them.
+# Layers of a classifier, which no feature map depends on.
 _CLASSIFIER = (
     "head.*", "fc.*", "classifier.*", "final_layer.*", "incre_modules.*",
     "downsamp_modules.*",
@@ -64,14 +64,14 @@ backbone = gss_keras.backbones.{kind}.from_preset("{name}")
 
 
 def select(tensors, prefix):
-    """Picks a part of a checkpoint, such as the backbone of a segmenter.
+    """Select a part of a checkpoint, such as the backbone of a segmenter.
 
     Args:
         tensors: A dict from name to array.
-        prefix: Start of the names that are wanted, such as `backbone.`.
+        prefix: Start of the names to select, such as `backbone.`.
 
     Returns:
-        A dict of the tensors whose name starts so, without that start.
+        A dict of the tensors whose names start with it, without the prefix.
 
     Raises:
         ValueError: If there is none.
@@ -91,7 +91,7 @@ def select(tensors, prefix):
 
 
 def convert_swin(tensors, **kwargs):
-    """Builds a Swin Transformer with the weights of a checkpoint.
+    """Build a Swin Transformer with the weights of a checkpoint.
 
     Args:
         tensors: A dict from name to array, in the layout of mmsegmentation or
@@ -137,7 +137,7 @@ def convert_swin(tensors, **kwargs):
 
 
 def convert_resnet_v1c(tensors, **kwargs):
-    """Builds a ResNet-V1c with the weights of a checkpoint.
+    """Build a ResNet-V1c with the weights of a checkpoint.
 
     Args:
         tensors: A dict from name to array, in the layout of mmsegmentation.
@@ -164,7 +164,7 @@ def convert_resnet_v1c(tensors, **kwargs):
 
 
 def convert_hrnet(tensors, **kwargs):
-    """Builds an HRNetV2 with the weights of a checkpoint.
+    """Build an HRNetV2 with the weights of a checkpoint.
 
     Args:
         tensors: A dict from name to array, in the layout of mmsegmentation.
@@ -190,15 +190,15 @@ def convert_hrnet(tensors, **kwargs):
 
 
 def check(backbone):
-    """Describes the feature maps of a drawn street, for a person to read.
+    """Describe the feature maps of a rendered street, for a person to read.
 
     Args:
         backbone: The backbone.
 
     Returns:
-        List of strings, one for each map. Weights that were trained spread
-        about as much at every position; random or misplaced ones make maps
-        that are nearly constant or grow without bounds.
+        List of strings, one for each feature map. Trained weights give a
+        similar standard deviation at every level; random or misplaced ones
+        give feature maps that are nearly constant or grow without bounds.
     """
     photos = writing.draw_street()[None].astype("float32")
     lines = []
@@ -217,14 +217,14 @@ def main(
     output: pathlib.Path,
     prefix: str = "",
 ):
-    """Converts a published PyTorch backbone into a preset.
+    """Convert a published PyTorch backbone into a preset.
 
     Args:
-        architecture: Which kind of backbone it is.
+        architecture: Architecture of the backbone.
         checkpoint: The PyTorch file.
         output: Folder to write the preset into.
-        prefix: What the names of the backbone's tensors start with:
-            `backbone.` in a segmenter's checkpoint.
+        prefix: Prefix of the names of the backbone's tensors: `backbone.` in
+            a segmenter's checkpoint.
     """
     convert = {
         "swin": convert_swin,
@@ -252,7 +252,7 @@ def main(
 
 
 def _rename_swin(tensors):
-    """Gives the tensors of the original release mmsegmentation's names."""
+    """Rename the tensors of the original release as in mmsegmentation."""
     renamed = {}
     for name, array in tensors.items():
         for pattern, replacement in _ORIGINAL_SWIN:
@@ -262,7 +262,7 @@ def _rename_swin(tensors):
 
 
 def _reorder_merging(array, is_original):
-    """Puts four merged positions side by side row by row, as `PatchMerging`.
+    """Order the four merged positions row by row, as `PatchMerging` does.
 
     The original goes column by column; mmsegmentation has the four positions
     of the first channel, then those of the second, and so on.
@@ -279,7 +279,7 @@ def _reorder_merging(array, is_original):
 
 
 def _find_tables(source):
-    """Finds the shapes of the relative position biases of each stage."""
+    """Return the shapes of the relative position biases of each stage."""
     pattern = r"stages\.(\d)\.blocks\.\d+\..*relative_position_bias_table"
     shapes = {stage: [] for stage in range(4)}
     for name in source.names():

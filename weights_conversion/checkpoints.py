@@ -1,44 +1,45 @@
-"""Reads the state dict of a PyTorch checkpoint, without PyTorch."""
+"""Read the state dict of a PyTorch checkpoint without PyTorch."""
 
 import numpy as np
 
 from weights_conversion import torch_files
 from weights_conversion.safe_pickle import FileError
 
-# Where training programs keep the weights among other things.
+# Keys under which training frameworks nest the state dict.
 _NESTED = ("state_dict", "model")
 
 
 def read_checkpoint(path):
-    """Reads the tensors of a checkpoint, running nothing from the file.
+    """Read the tensors of a checkpoint without executing code from the file.
 
     Args:
-        path: File written by `torch.save`, of the present or the old format,
-            with a state dict, or a dict that has one under `state_dict` or
-            `model`.
+        path: File written by `torch.save`, in the current or the legacy
+            format, with a state dict, or a dict that has one under
+            `state_dict` or `model`.
 
     Returns:
-        A dict from name to read-only array of the shape PyTorch uses. The
-        arrays are views of the file, which must stay as it is while they
-        live. Dtypes are the file's, but float32 where it has bfloat16.
+        A dict from name to read-only array, in PyTorch's layout. The arrays
+        are memory-mapped views of the file, which must not be modified while
+        they are in use. Dtypes are the file's, except that bfloat16 becomes
+        float32.
 
     Raises:
-        ValueError: If there is no such file, it is no checkpoint or damaged,
-            or it asks for anything but tensors and plain values.
+        ValueError: If the file does not exist, is not a checkpoint, is
+            corrupt, or references anything but tensors and plain values.
     """
     return read_checkpoint_with_meta(path)[0]
 
 
 def read_checkpoint_with_meta(path):
-    """Reads the tensors of a checkpoint and what lies beside them.
+    """Read the tensors of a checkpoint and its other entries.
 
     Args:
         path: As in `read_checkpoint`.
 
     Returns:
         A pair of the tensors, as `read_checkpoint` returns them, and a dict
-        of the file's other entries. Files of MMCV have an entry `meta`, with
-        the text of the training's configuration under `config`.
+        of the file's other entries. Checkpoints of MMCV have an entry `meta`
+        with the source text of the training configuration under `config`.
 
     Raises:
         ValueError: As in `read_checkpoint`.
@@ -46,24 +47,24 @@ def read_checkpoint_with_meta(path):
     content = torch_files.load(path)
     if not isinstance(content, dict):
         raise FileError(
-            f"{path} must hold a state dict: names and tensors. "
+            f"{path} must contain a state dict, a dict of names and tensors. "
             f"Received: {type(content).__name__}"
         )
-    tensors, others = content, {}
+    tensors, other_entries = content, {}
     for key in _NESTED:
         if isinstance(content.get(key), dict):
             tensors = content[key]
-            others = {k: v for k, v in content.items() if k != key}
+            other_entries = {k: v for k, v in content.items() if k != key}
             break
-    wrong = [
+    invalid = [
         name
         for name, tensor in tensors.items()
         if not isinstance(tensor, np.ndarray) or not isinstance(name, str)
     ]
-    if wrong or not tensors:
+    if invalid or not tensors:
         raise FileError(
-            f"{path} must hold a state dict, of tensors alone, at its top or "
+            f"{path} must contain a state dict of tensors, at the top level or "
             f"under {' or '.join(f'`{key}`' for key in _NESTED)}. "
-            f"Received: {wrong or list(content)} without tensors"
+            f"Received: {invalid or list(content)} without tensors"
         )
-    return tensors, others
+    return tensors, other_entries

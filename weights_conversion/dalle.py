@@ -1,17 +1,17 @@
-r"""Converts the discrete VAE of DALL-E into a preset.
+r"""Convert the discrete VAE of DALL-E to a preset.
 
-`pip install "gss-keras[data]"`, then
+After `pip install "gss-keras[data]"`,
 
     python -m weights_conversion.dalle --download
 
-which fetches OpenAI's `encoder.pkl` and `decoder.pkl` (0.4 GB), or, where
-they are at hand,
+downloads OpenAI's `encoder.pkl` and `decoder.pkl` (0.4 GB). To convert
+existing files instead,
 
     python -m weights_conversion.dalle \
         --encoder encoder.pkl --decoder decoder.pkl
 
-Neither PyTorch nor the package `dall_e` is needed, and nothing that the files
-contain is run. Afterwards `DiscreteVAE.from_preset("dalle")` finds the preset.
+Neither PyTorch nor the package `dall_e` is needed, and no code from the files
+is executed. Afterwards `DiscreteVAE.from_preset("dalle")` finds the preset.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ from weights_conversion.pickled_modules import read_module
 
 BASE_URL = "https://cdn.openai.com/dall-e/"
 PARAMETERS = {"encoder": 53_786_240, "decoder": 43_829_766}
-# Random weights give 5 to 8 dB, the bundled compact tokenizer 19.
+# Random weights have 5 to 8 dB, the bundled compact tokenizer 19.
 MINIMAL_PSNR = 12.0
 _CHECKED_SIZE = 128
 _PARTS = (
@@ -57,28 +57,29 @@ import gss_keras
 tokenizer = gss_keras.DiscreteVAE.from_preset("dalle")
 ```
 
-* **Its use is to be indicated.** The license, a modified MIT license of OpenAI
-  (github.com/openai/DALL-E), asks to use the model responsibly and to indicate
-  clearly that it was used. Say so wherever you show or pass on results or
+* **License**: a modified MIT license of OpenAI (github.com/openai/DALL-E),
+  which asks that you use the model responsibly and indicate
+  clearly that it was used. State it wherever you show or share results or
   models made with this tokenizer. The weights are not part of `gss_keras`.
 * **Source**: an `encoder.pkl` and a `decoder.pkl`, as OpenAI publishes them at
-  {base_url} without checksums. Those converted here have the SHA-256
+  {base_url} without checksums. The converted files have the SHA-256
   - encoder: `{encoder_sha256}`
   - decoder: `{decoder_sha256}`
 * **Converted** by `python -m weights_conversion.dalle`: {counts}.
-* **Check**: a drawn maskige came back with a PSNR of {psnr:.1f} dB.
-* **Made for** photos of all kinds, by Ramesh et al., "Zero-Shot Text-to-Image
-  Generation", 2021; maskiges are not what it was trained on.
+* **Check**: reconstruction of a synthetic maskige with a PSNR of {psnr:.1f} dB.
+* **Trained on** photos of all kinds, not on maskiges, by Ramesh et al.,
+  "Zero-Shot Text-to-Image Generation", 2021.
 """
 
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """A drawn maskige that went through tokens and back.
+    """Reconstruction of a synthetic maskige.
 
     Attributes:
-        psnr: Peak signal-to-noise ratio of what came back, in dB.
-        picture: Both side by side, uint8 `(height, width, 3)`.
+        psnr: Peak signal-to-noise ratio of the reconstruction, in dB.
+        picture: Original and reconstruction side by side, uint8
+            `(height, width, 3)`.
     """
 
     psnr: float
@@ -86,17 +87,18 @@ class Check:
 
 
 def read(encoder, decoder):
-    """Reads the tensors of both modules.
+    """Read the tensors of both modules.
 
     Args:
         encoder: Path of `encoder.pkl`.
         decoder: Path of `decoder.pkl`.
 
     Returns:
-        A dict from name, begun by `encoder.` or `decoder.`, to array.
+        A dict from name, prefixed with `encoder.` or `decoder.`, to array.
 
     Raises:
-        ValueError: If a file is no such module or asks for anything else.
+        ValueError: If a file is not such a module or references any class or
+            function that such a module does not need.
     """
     tensors = {}
     for side, path in (("encoder", encoder), ("decoder", decoder)):
@@ -107,23 +109,23 @@ def read(encoder, decoder):
 
 
 def infer_sizes(tensors):
-    """Reads the tokenizer's sizes from the shapes of its tensors.
+    """Infer the tokenizer's sizes from the shapes of its tensors.
 
     Args:
-        tensors: What `read` returns.
+        tensors: The dict that `read` returns.
 
     Returns:
         A dict of arguments of `DiscreteVAE`.
 
     Raises:
-        ValueError: If a tensor that shows a size is missing.
+        ValueError: If a tensor that determines a size is missing.
     """
 
     def shape(name):
         tensor = tensors.get(f"{name}.w", np.empty(0))
         if tensor.ndim != 4:
             raise ValueError(
-                f"The modules must have a convolution `{name}.w`. "
+                f"The modules must contain a convolution `{name}.w`. "
                 f"Received: {sorted(tensors)}"
             )
         return tensor.shape
@@ -145,18 +147,18 @@ def infer_sizes(tensors):
 
 
 def load_weights(tokenizer, take):
-    """Fills a tokenizer with the tensors of DALL-E's modules.
+    """Assign the tensors of DALL-E's modules to a tokenizer.
 
     Args:
         tokenizer: A `DiscreteVAE` of their sizes.
         take: Function from the name of a tensor, as in `read`, to the tensor
-            as an array. It is asked for each tensor once.
+            as an array. It is called once for each tensor.
 
     Raises:
-        ValueError: If a tensor has another shape than the layer.
+        ValueError: If a tensor and its layer's weight differ in shape.
     """
 
-    def put(convolution, name):
+    def assign(convolution, name):
         kernel = take(f"{name}.w").transpose(2, 3, 1, 0)
         porting.set_weights(convolution, [kernel, take(f"{name}.b")])
 
@@ -167,38 +169,39 @@ def load_weights(tokenizer, take):
             _, group, _, block = layer.name.split("_")
             name = f"{side}.blocks.group_{group}.block_{block}"
             if layer.shortcut is not None:
-                put(layer.shortcut, f"{name}.id_path")
+                assign(layer.shortcut, f"{name}.id_path")
             for number, convolution in enumerate(layer.convolutions, start=1):
-                put(convolution, f"{name}.res_path.conv_{number}")
-    put(tokenizer.encoder.get_layer("input"), "encoder.blocks.input")
-    put(tokenizer.to_logits, "encoder.blocks.output.conv")
-    put(tokenizer.decoder.get_layer("output"), "decoder.blocks.output.conv")
-    # On one-hot tokens the decoder's first convolution is a table lookup.
+                assign(convolution, f"{name}.res_path.conv_{number}")
+    assign(tokenizer.encoder.get_layer("input"), "encoder.blocks.input")
+    assign(tokenizer.to_logits, "encoder.blocks.output.conv")
+    assign(tokenizer.decoder.get_layer("output"), "decoder.blocks.output.conv")
+    # The decoder's 1x1 convolution of one-hot tokens is an embedding lookup.
     rows = take("decoder.blocks.input.w")[:, :, 0, 0].T
     bias = take("decoder.blocks.input.b")
     porting.set_weights(tokenizer.lookup, [rows, bias])
 
 
 def build(tensors, any_size=False):
-    """Builds the tokenizer out of the tensors of both modules.
+    """Build the tokenizer from the tensors of both modules.
 
     Args:
-        tensors: What `read` returns.
-        any_size: Whether other sizes than those of the released modules are
-            accepted.
+        tensors: The dict that `read` returns.
+        any_size: Whether to accept other sizes than those of the released
+            modules.
 
     Returns:
         A `DiscreteVAE`.
 
     Raises:
         ValueError: If a tensor is missing, left over or of another shape, or
-            the modules are not as large as the released ones.
+            the sizes are not those of the released modules.
     """
     counts = count_parameters(tensors)
     if not any_size and counts != PARAMETERS:
         raise ValueError(
-            f"The released modules have {PARAMETERS} parameters. Download "
-            "them again, or accept other sizes with `any_size` (--any-size). "
+            f"The modules must have {PARAMETERS} parameters, as the released "
+            "ones. Download them again, or accept other sizes with `any_size` "
+            "(`--any-size`). "
             f"Received: {counts}"
         )
     tokenizer = DiscreteVAE(**infer_sizes(tensors))
@@ -209,7 +212,7 @@ def build(tensors, any_size=False):
 
 
 def count_parameters(tensors):
-    """Counts the numbers of each module: a dict from side to int."""
+    """Count the parameters of each module: a dict from its name to int."""
     return {
         side: sum(
             tensor.size
@@ -221,7 +224,7 @@ def count_parameters(tensors):
 
 
 def check(tokenizer):
-    """Sends a drawn maskige through a tokenizer, for a person to look at.
+    """Reconstruct a synthetic maskige, for visual inspection.
 
     Args:
         tokenizer: A `DiscreteVAE`.
@@ -236,15 +239,17 @@ def check(tokenizer):
     regions = draw_label_map(1, size, size).astype(int)
     mask = np.where(regions == 255, 255, regions % len(palette))
     maskige = visualize.paint(mask, palette) / np.float32(255)
-    painted = tokenizer.predict_on_batch(maskige[None])[0]
-    error = np.mean((painted - maskige) ** 2)
-    picture = visualize.panel([[maskige, painted]], ["maskige", "from tokens"])
-    # An error of one step in 255 is as good as none.
+    decoded = tokenizer.predict_on_batch(maskige[None])[0]
+    error = np.mean((decoded - maskige) ** 2)
+    picture = visualize.panel(
+        [[maskige, decoded]], ["maskige", "reconstruction"]
+    )
+    # Clip at one step of uint8, so that a perfect result has a finite PSNR.
     return Check(-10 * np.log10(max(error, 255.0**-2)), picture)
 
 
 def convert(encoder, decoder, output, any_size=False):
-    """Writes the preset and, beside it, the picture of its check.
+    """Convert both modules to a preset with a picture of its check.
 
     Args:
         encoder: Path of `encoder.pkl`.
@@ -256,9 +261,8 @@ def convert(encoder, decoder, output, any_size=False):
         A pair of the `DiscreteVAE` and its `Check`.
 
     Raises:
-        ValueError: If a file is not what it should be, see `read` and
-            `build`, or `output` holds something else than a preset. Nothing
-            is written then.
+        ValueError: If a file is invalid, see `read` and `build`, or `output`
+            is a folder that is not a preset. Nothing is written then.
     """
     tensors = read(encoder, decoder)
     tokenizer = build(tensors, any_size)
@@ -288,17 +292,17 @@ def main(
     base_url: str = BASE_URL,
     any_size: bool = False,
 ):
-    """Converts the discrete VAE of DALL-E into a preset.
+    """Convert the discrete VAE of DALL-E to a preset.
 
     Args:
-        encoder: File `encoder.pkl`.
-        decoder: File `decoder.pkl`.
-        output: Folder to write the preset into, by default the one where
+        encoder: Path of `encoder.pkl`.
+        decoder: Path of `decoder.pkl`.
+        output: Folder to write the preset to. Defaults to the one where
             `DiscreteVAE.from_preset("dalle")` looks: `dalle` in the folder
-            named by GSS_KERAS_HOME, or else in ~/.cache/gss_keras.
-        download: Fetch the files that are not given, and keep them in the
-            folder `downloads` beside the default output.
-        base_url: Where to fetch them from.
+            GSS_KERAS_HOME, or in ~/.cache/gss_keras if that is not set.
+        download: Download files that are not given to the folder
+            `downloads` next to the default output.
+        base_url: URL to download them from.
         any_size: Accept modules of other sizes than the released ones.
     """
     output = output or presets.home() / "dalle"
@@ -306,32 +310,33 @@ def main(
         encoder, decoder = _find_files(encoder, decoder, download, base_url)
         tokenizer, checked = convert(encoder, decoder, output, any_size)
     except (ImportError, OSError, ValueError) as error:
-        # A file once fetched is used again, be it a wrong one.
-        fetched = presets.home() / "downloads"
-        hint = f"\nDelete {fetched} to fetch them anew" if download else ""
+        # Downloaded files are reused, even invalid ones.
+        cache = presets.home() / "downloads"
+        hint = f"\nDelete {cache} to download them again" if download else ""
         sys.exit(f"error: {error}{hint}")
-    print(f"{tokenizer.count_params():,} parameters, each taken once")
+    print(f"{tokenizer.count_params():,} parameters, all tensors converted")
     print(
-        f"a drawn maskige came back with a PSNR of {checked.psnr:.1f} dB; "
-        f"look at {writing.picture_of(output)}"
+        f"reconstruction of a synthetic maskige: PSNR {checked.psnr:.1f} dB, "
+        f"see {writing.picture_of(output)}"
     )
     if checked.psnr < MINIMAL_PSNR:
         print(
-            f"warning: below {MINIMAL_PSNR:.0f} dB it is no copy, so these "
-            "are not the weights of a trained tokenizer"
+            f"warning: below {MINIMAL_PSNR:.0f} dB, these are probably not the "
+            "weights of a trained tokenizer"
         )
-    print(f"wrote {output}, on Keras' {keras.backend.backend()} backend")
-    print("Its license asks you to indicate clearly that DALL-E's was used.")
+    print(f"wrote {output} with the {keras.backend.backend()} backend")
+    print("The license asks you to clearly indicate that DALL-E was used.")
 
 
 def _find_files(encoder, decoder, is_download, base_url):
+    """Return the paths of both files, downloaded if allowed."""
     files = {"encoder.pkl": encoder, "decoder.pkl": decoder}
     missing = [name for name, path in files.items() if path is None]
     if missing and not is_download:
         raise ValueError(
             "Both files must be given with `--encoder` and `--decoder`, or "
-            f"fetched with `--download`. Received: {' and '.join(missing)} "
-            "not given"
+            "downloaded with `--download`. "
+            f"Received: {' and '.join(missing)} not given"
         )
     for name in missing:
         files[name] = presets.home() / "downloads" / name

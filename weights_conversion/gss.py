@@ -1,15 +1,15 @@
-r"""Converts a checkpoint of the official release into a preset.
+r"""Convert a checkpoint of the official release to a preset.
 
-`pip install "gss-keras[data]"`, then, for example,
+After `pip install "gss-keras[data]"`, for example:
 
     python -m weights_conversion.gss --checkpoint gss-ff_r101_cityscapes.pth \
         --name gss_ff_resnet101_cityscapes
 
-after which `GenerativeSegmenter.from_preset` finds it by that name.
-Every backbone and both heads are read, FF and FT-W, with sizes taken from the
-tensors and the rest from the configuration in the file. Where the file lacks
-DALL-E's tokenizer, `--tokenizer` names its preset. Neither PyTorch nor MMCV is
-needed, and nothing that the file contains is run.
+Then `GenerativeSegmenter.from_preset` finds it by that name. All backbones and
+both heads, FF and FT-W, are supported. Sizes are inferred from the tensors, the
+other settings read from the configuration in the file. If the file does not
+contain DALL-E's tokenizer, `--tokenizer` names its preset. Neither PyTorch nor
+MMCV is needed, and no code from the file is executed.
 """
 
 import dataclasses
@@ -42,28 +42,29 @@ masks = segmenter.predict(photos)  # uint8 photos in, int32 masks out
 ```
 
 * **Source**: {sources}, a checkpoint of the official release
-  (github.com/fudan-zvg/GSS), whose repository states no license of its own.
+  (github.com/fudan-zvg/GSS), whose repository states no license.
 * **DALL-E's tokenizer** is part of the model. Its license, a modified MIT
-  license of OpenAI, asks that its use be clearly indicated: say so wherever
-  you show or pass on results.
-* **Converted** by `python -m weights_conversion.gss`; every tensor found its
-  place, each once.
+  license of OpenAI, asks that its use be clearly indicated: state it wherever
+  you show or share results.
+* **Converted** by `python -m weights_conversion.gss`; every tensor was
+  assigned exactly once.
 * **Evaluated** {evaluated}, with maskiges stretched onto the photo as in the
-  release. Whether the published score{score} comes out, tells
+  release. Check that it reproduces the published score{score} with
   `python recipes/evaluate.py --preset {name} --expect SCORE`.
-* **Check**: of a drawn street, {classes} of {num_classes} classes were
-  answered; the largest covers {share:.0%} of it.
+* **Check**: {classes} of {num_classes} classes predicted in a synthetic street
+  scene; the largest covers {share:.0%} of it.
 """
 
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """What a segmenter made of a drawn street.
+    """Segmentation of a synthetic street scene.
 
     Attributes:
-        classes: Number of classes it answered.
-        share: Share of the pixels that the most frequent one covers, 0 to 1.
-        picture: Photo, maskige and mask, uint8 `(height, width, 3)`.
+        classes: Number of predicted classes.
+        share: Fraction of the pixels of the most frequent class, 0 to 1.
+        picture: Photo, maskige and mask side by side, uint8
+            `(height, width, 3)`.
     """
 
     classes: int
@@ -72,21 +73,21 @@ class Check:
 
 
 def read(checkpoint, inverse_checkpoint=None):
-    """Reads the tensors and the configuration of a released checkpoint.
+    """Read the tensors and the configuration of a released checkpoint.
 
     Args:
         checkpoint: Path of the file.
-        inverse_checkpoint: Path of an FT-W checkpoint whose learned inverse
-            mapping is wanted with everything else from `checkpoint`, as the
-            release evaluates FT-W.
+        inverse_checkpoint: Path of an FT-W checkpoint from which to take the
+            learned inverse mapping, and everything else from `checkpoint`, as
+            in the release's evaluation of FT-W.
 
     Returns:
-        A pair: a dict from name to array, and the configuration as
-        `official.build_segmenter` takes it.
+        A pair: a dict from name to array, and the argument `config` of
+        `official.build_segmenter`.
 
     Raises:
-        ValueError: If a file is no checkpoint, damaged, or lacks what it is
-            to give.
+        ValueError: If a file is corrupt or not a checkpoint, or
+            `inverse_checkpoint` has no learned inverse mapping.
     """
     tensors, config = _read(checkpoint)
     if inverse_checkpoint is None:
@@ -95,7 +96,7 @@ def read(checkpoint, inverse_checkpoint=None):
     inverse = {k: v for k, v in others.items() if k.startswith(_INVERSE)}
     if not inverse:
         raise ValueError(
-            f"{inverse_checkpoint} must hold the learned inverse of an FT-W "
+            f"{inverse_checkpoint} must contain the learned inverse of an FT-W "
             f"model. Received: {len(others)} tensors, none named "
             f"{', '.join(f'`{start}*`' for start in _INVERSE)}"
         )
@@ -103,7 +104,7 @@ def read(checkpoint, inverse_checkpoint=None):
 
 
 def check(segmenter):
-    """Lets a segmenter segment a drawn street, for a person to look at.
+    """Segment a synthetic street scene, for visual inspection.
 
     Args:
         segmenter: A `GenerativeSegmenter`.
@@ -113,7 +114,7 @@ def check(segmenter):
     """
     photo = writing.draw_street()
     maskige = segmenter.predict_maskiges(photo)
-    # Decoding is most of the work, so the mask is read off the same maskige.
+    # Decoding is most of the work, so reuse the maskige to compute the mask.
     logits = segmenter.posterior.class_logits(maskige[None], *photo.shape[:2])
     mask = ops.convert_to_numpy(logits)[0].argmax(axis=-1)
     scale = segmenter.posterior.mask_scale
@@ -129,22 +130,22 @@ def check(segmenter):
 def convert(
     checkpoint, output, tokenizer=None, inverse_checkpoint=None, palette=None
 ):
-    """Writes the preset and, beside it, the picture of its check.
+    """Convert a checkpoint to a preset with a picture of its check.
 
     Args:
         checkpoint: Path of the checkpoint.
         output: Folder of the preset; the picture is `<output>_check.png`.
-        tokenizer: Preset of the `DiscreteVAE` to use where the checkpoint
-            has none; by default "dalle".
+        tokenizer: Preset of the `DiscreteVAE` to use if the checkpoint has
+            none. Defaults to "dalle".
         inverse_checkpoint: As in `read`.
-        palette: Name of a palette, where it is not the one of the checkpoint.
+        palette: Name of a palette that overrides the checkpoint's.
 
     Returns:
         A pair of the `GenerativeSegmenter` and its `Check`.
 
     Raises:
-        ValueError: If a file is not what it should be, or `output` holds
-            something else than a preset. Nothing is written then.
+        ValueError: If a file is invalid, or `output` is a folder that is not
+            a preset. Nothing is written then.
     """
     presets.check_folder(output)
     tensors, config = read(checkpoint, inverse_checkpoint)
@@ -159,7 +160,7 @@ def convert(
 
 
 def variant(segmenter):
-    """Returns the paper's name of the kind of model: GSS-FF or GSS-FT-W."""
+    """Return the paper's name of the variant: GSS-FF or GSS-FT-W."""
     is_learned = segmenter.posterior.inverse.weights
     return "GSS-FT-W" if is_learned else "GSS-FF"
 
@@ -172,17 +173,18 @@ def main(
     inverse_checkpoint: pathlib.Path | None = None,
     palette: str | None = None,
 ):
-    """Converts a checkpoint of the official release into a preset.
+    """Convert a checkpoint of the official release to a preset.
 
     Args:
         checkpoint: The PyTorch file, such as `gss-ff_....pth`.
-        output: Folder to write the preset into.
-        name: Instead of `output`, the name of one of the published models,
-            under which `from_preset` will find the preset.
-        tokenizer: Preset of DALL-E's tokenizer, for a file without it; by
-            default the one that `python -m weights_conversion.dalle` makes.
-        inverse_checkpoint: An FT-W file that gives its learned inverse, while
-            `checkpoint` gives the rest.
+        output: Folder to write the preset to.
+        name: Instead of `output`, the name of a published model, under which
+            `from_preset` will find the preset.
+        tokenizer: Preset of DALL-E's tokenizer, for a file without it.
+            Defaults to the one that `python -m weights_conversion.dalle`
+            writes.
+        inverse_checkpoint: An FT-W checkpoint from which to take the learned
+            inverse mapping, and everything else from `checkpoint`.
         palette: Name of a palette, for a file without its configuration.
     """
     try:
@@ -196,20 +198,24 @@ def main(
     print(
         f"{variant(segmenter)}, {type(segmenter.prior.backbone).__name__}, "
         f"{posterior.num_classes} classes, {segmenter.count_params():,} "
-        "parameters, each taken once"
+        "parameters, all tensors converted"
     )
     print(
-        f"of a drawn street it answered {checked.classes} classes, the "
-        f"largest on {checked.share:.0%}; look at "
+        f"{checked.classes} classes predicted in a synthetic street scene, the "
+        f"largest covers {checked.share:.0%}; see "
         f"{writing.picture_of(output)}"
     )
-    print(f"wrote {output}, on Keras' {keras.backend.backend()} backend")
-    print("It contains DALL-E's tokenizer, whose use is to be indicated.")
+    print(f"wrote {output} with the {keras.backend.backend()} backend")
+    print(
+        "It contains DALL-E's tokenizer, whose license asks you to clearly "
+        "indicate that it was used."
+    )
 
 
 def _read(checkpoint):
-    tensors, others = read_checkpoint_with_meta(checkpoint)
-    meta = others.get("meta")
+    """Return the tensors and the parsed configuration of one checkpoint."""
+    tensors, other_entries = read_checkpoint_with_meta(checkpoint)
+    meta = other_entries.get("meta")
     text = meta.get("config") if isinstance(meta, dict) else None
     if text is None:
         return tensors, {}
@@ -218,11 +224,12 @@ def _read(checkpoint):
 
 
 def _output(output, name):
+    """Return the output folder, given as such or by the name of a preset."""
     names = [row.name for row in named_models.PUBLISHED]
     if (output is None) == (name is None) or name not in (None, *names):
         raise ValueError(
-            "Either a folder must be given with `--output`, or one of the "
-            f"published models with `--name`: {', '.join(names)}. "
+            "Either `--output` must be a folder, or `--name` one of the "
+            f"published models: {', '.join(names)}. "
             f"Received: output={output}, name={name}"
         )
     return output or presets.home() / name

@@ -1,4 +1,4 @@
-"""Moves the official heads' tensors into the prior and the window inverse."""
+"""Port the official heads' tensors to the prior and the window inverse."""
 
 import re
 
@@ -12,14 +12,14 @@ IN_INDEX = (1, 0, 2, 3)
 
 
 def order_levels(tensors, in_index=IN_INDEX):
-    """Brings a head's tensors from the release's order of levels to ours.
+    """Reorder a head's tensors from the release's order of levels to ours.
 
     Afterwards `convs.0` is the projection of the finest level, and the
     channels that the fusion reads are in the same order.
 
     Args:
         tensors: A dict from name, without prefix, to array.
-        in_index: Which level stands at each place of the release's order.
+        in_index: Level at each place of the release's order.
 
     Returns:
         A dict of the same names.
@@ -46,16 +46,16 @@ def order_levels(tensors, in_index=IN_INDEX):
 
 
 def prior_sizes(tensors):
-    """Reads the arguments of a `LatentPrior` off a head's tensors.
+    """Infer the arguments of a `LatentPrior` from a head's tensors.
 
     Args:
         tensors: A dict from name, without prefix, to array.
 
     Returns:
-        A dict of those arguments that show in the tensors.
+        A dict of those arguments that the tensors determine.
 
     Raises:
-        ValueError: If a tensor that shows a size is missing.
+        ValueError: If a tensor that determines a size is missing.
     """
     branch = None
     if "conv_seg_pixel.weight" in tensors:
@@ -71,7 +71,7 @@ def prior_sizes(tensors):
 
 
 def inverse_sizes(tensors):
-    """Reads the arguments of a `WindowInverse` off a head's tensors.
+    """Infer the arguments of a `WindowInverse` from a head's tensors.
 
     Args:
         tensors: A dict from name, without prefix, to array.
@@ -80,7 +80,7 @@ def inverse_sizes(tensors):
         A dict of arguments, None if the head has no learned inverse.
 
     Raises:
-        ValueError: If a tensor that shows a size is missing.
+        ValueError: If a tensor that determines a size is missing.
     """
     if "cls_segmap.conv.weight" not in tensors:
         return None
@@ -92,7 +92,7 @@ def inverse_sizes(tensors):
 
 
 def prior_layers(prior):
-    """Lists the layers of a `LatentPrior` but its backbone and posterior.
+    """Return the layers of a `LatentPrior` except backbone and posterior.
 
     Args:
         prior: The `LatentPrior`.
@@ -115,7 +115,7 @@ def prior_layers(prior):
 
 
 def inverse_layers(inverse):
-    """Lists the layers of a `WindowInverse` by the release's FT-W names.
+    """Return the layers of a `WindowInverse` by the release's FT-W names.
 
     Args:
         inverse: The `WindowInverse`.

@@ -1,33 +1,37 @@
-"""Reads the configuration text that MMCV keeps beside the weights."""
+"""Parse the configuration text in checkpoints of MMCV."""
 
 import ast
 
 from weights_conversion.safe_pickle import FileError
 
-# The longest text of the release has 30 thousand characters.
-_LONGEST = 1_000_000
+# The longest configuration of the release has 30 thousand characters.
+_MAX_LENGTH = 1_000_000
 
 
 def parse_config(text, names):
-    """Reads some entries of a configuration without running it.
+    """Parse entries of a configuration without executing it.
 
     Args:
         text: Python source of assignments such as `model = dict(type='X')`,
-            as MMCV writes it.
-        names: Names of the assignments that are wanted. Their values must
-            be made of literals and calls of `dict`; others are not looked at.
+            as written by MMCV.
+        names: Names of the assignments to return. Their values must consist
+            of literals and calls of `dict`; other assignments are ignored.
 
     Returns:
-        A dict from those of the names that occur to their value: numbers,
-        strings, lists, tuples and dicts.
+        A dict from each name that occurs to its value, which consists of
+        numbers, strings, lists, tuples and dicts.
 
     Raises:
-        ValueError: If the text is no Python, or a value is anything else.
+        ValueError: If the text is not Python, or a value contains anything
+            else.
     """
-    if not isinstance(text, str) or len(text) > _LONGEST:
+    if not isinstance(text, str) or len(text) > _MAX_LENGTH:
+        received = type(text).__name__
+        if isinstance(text, str):
+            received = f"{len(text)} characters"
         raise FileError(
-            "The configuration must be a text of at most "
-            f"{_LONGEST} characters. Received: {type(text).__name__}"
+            "The configuration must be a string of at most "
+            f"{_MAX_LENGTH} characters. Received: {received}"
         )
     try:
         entries = {}
@@ -38,12 +42,13 @@ def parse_config(text, names):
         return entries
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise FileError(
-            "The configuration beside the weights must be Python assignments "
+            "The configuration in the checkpoint must be Python assignments "
             f"of plain values. Received: {error}"
         ) from error
 
 
 def _read_value(node):
+    """Return the value of an expression of literals and calls of `dict`."""
     if isinstance(node, ast.Call):
         return _read_call(node)
     if isinstance(node, ast.Dict):
@@ -59,11 +64,13 @@ def _read_value(node):
 
 
 def _read_call(node):
-    """Reads `dict(a=1)` and `dict({'a.b': 1})`, which MMCV writes too."""
+    """Return the value of `dict(a=1)` or `dict({'a.b': 1})`."""
     is_dict = isinstance(node.func, ast.Name) and node.func.id == "dict"
     are_dicts = all(isinstance(argument, ast.Dict) for argument in node.args)
     if not (is_dict and are_dicts and all(k.arg for k in node.keywords)):
-        raise ValueError(f"line {node.lineno} calls something else than `dict`")
+        raise ValueError(
+            f"line {node.lineno} calls a function other than `dict`"
+        )
     value = {}
     for argument in node.args:
         value |= _read_value(argument)

@@ -1,9 +1,9 @@
-"""Writes the configurations of the published models, and their table.
+"""Write the configs, model cards and table of the published models.
 
 `python -m weights_conversion.named_models` builds each model of the paper's
-tables once and writes its configuration and card, without weights, into
-`gss_keras/assets`, and the table of all into README.md. The weights come from
-`weights_conversion.gss`.
+tables and writes its config and model card, without weights, to
+`gss_keras/assets`, and a table of all models to README.md.
+`weights_conversion.gss` converts the weights.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ _DALLE_PARAMETERS = 97_616_006
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """A row of the published tables.
+    """A published model.
 
     Attributes:
         name: Name of the preset.
@@ -42,15 +42,16 @@ class Published:
         palette: Name of the data set's palette.
         score: Published mIoU in percent; for MSeg the harmonic mean over the
             six test sets.
-        details: What else was published of it.
-        folder: Identifier of the folder with the checkpoint.
-        depth: Attention blocks of the head.
-        inverse_depth: Attention blocks of a learned inverse, 0 for none.
+        details: Other published scores.
+        folder: Id of the Google Drive folder with the checkpoint.
+        depth: Number of Swin blocks in the head.
+        inverse_depth: Number of Swin blocks in a learned inverse mapping, 0
+            for none.
         pixel_branch: As in `LatentPrior`.
-        is_whole: Whether photos are evaluated as a whole, and not in windows
-            of 768 x 768 every 512 pixels.
-        parameters: Parameters of backbone, head and inverse, as the official
-            modules count them.
+        is_whole: Whether whole photos are evaluated, instead of sliding
+            windows of 768 x 768 with stride 512.
+        parameters: Number of parameters of backbone, head and inverse mapping
+            in the official modules.
     """
 
     name: str
@@ -75,8 +76,8 @@ def _ft_w(*row, inverse_depth, **kwargs):
     return Published(*row, inverse_depth, None, **kwargs)
 
 
-# Scores from the paper and the README of the release, which lists the folders
-# too; parameters counted with mmsegmentation, see tests/oracle.
+# Scores and folders are those of the paper and the release's README; parameters
+# are those printed by `python -m tests.oracle parameters`.
 PUBLISHED = [
     _ff(
         "gss_ff_resnet101_cityscapes", "GSS-FF", "ResNet-101", "cityscapes",
@@ -142,7 +143,7 @@ _CARD = """\
 
 {variant} of "Generative Semantic Segmentation" (Chen et al., CVPR 2023) with
 {backbone} on {dataset}, {num_classes} classes. {parameters:,} parameters, and
-{dalle:,} of DALL-E's frozen tokenizer. This folder has no weights:
+{dalle:,} in DALL-E's frozen tokenizer. This folder has no weights:
 
 ```python
 import gss_keras
@@ -154,22 +155,23 @@ segmenter = gss_keras.GenerativeSegmenter.from_preset(
 
 * **Published score**: {score:.2f} {measure} ({details}); not yet reproduced
   here. Photos are segmented {evaluated}.
-* **Weights**: the official checkpoint, in [this folder]({drive}{folder}),
-  which becomes a preset with
+* **Weights**: download the official checkpoint from
+  [this folder]({drive}{folder})
+  and convert it to a preset with
 
       python -m weights_conversion.gss --checkpoint FILE --name {name}
 
 * **Source**: the official release, {source}, in which no license file was
   found; it builds upon mmsegmentation (Apache-2.0).
-* **DALL-E's tokenizer** is under a modified MIT license of OpenAI, which asks
-  that its use be clearly indicated.
+* **DALL-E's tokenizer** has a modified MIT license of OpenAI, which asks that
+  its use be clearly indicated.
 """
 _DALLE_CARD = """\
 # dalle
 
-The discrete VAE of DALL-E, without its weights. They are OpenAI's, under a
-modified MIT license that asks that their use be clearly indicated, and become
-a preset with
+The discrete VAE of DALL-E, without its weights. OpenAI publishes them under a
+modified MIT license, which asks that their use be clearly indicated.
+Convert them to a preset with
 
     python -m weights_conversion.dalle --download
 """
@@ -177,7 +179,7 @@ _DATASETS = {"cityscapes": "Cityscapes", "ade20k": "ADE20K", "mseg": "MSeg"}
 
 
 def build(row):
-    """Builds a published model with random weights.
+    """Build a published model with random weights.
 
     Args:
         row: A `Published`.
@@ -209,21 +211,21 @@ def build(row):
 
 
 def find(name):
-    """Returns the published model of that name, None if there is none."""
+    """Return the published model with a name, None if there is none."""
     return next((row for row in PUBLISHED if row.name == name), None)
 
 
 def measure(row):
-    """Returns what the published score of a model is."""
+    """Return the name of the metric of a model's published score."""
     is_mean = row.palette == "mseg"
     return "harmonic mean of six test sets' mIoU" if is_mean else "mIoU"
 
 
 def card(row):
-    """Returns the text of a published model's card."""
+    """Return the model card of a published model."""
     evaluated = "as a whole"
     if not row.is_whole:
-        evaluated = "in windows of 768 x 768 every 512 pixels"
+        evaluated = "in windows of 768 x 768 with stride 512"
     return _CARD.format(
         **dataclasses.asdict(row),
         dataset=_DATASETS[row.palette],
@@ -237,9 +239,9 @@ def card(row):
 
 
 def table():
-    """Returns the table of the published models in Markdown."""
+    """Return the Markdown table of the published models."""
     lines = [
-        "| preset | variant | backbone | data | published | parameters |",
+        "| preset | variant | backbone | data | published mIoU | parameters |",
         "|---|---|---|---|---|---|",
     ]
     for row in PUBLISHED:
@@ -252,15 +254,15 @@ def table():
 
 
 def with_table(text):
-    """Puts the table between its marks in the text of the README."""
+    """Return the text of the README with its table updated."""
     pattern = re.compile(f"{_START}.*{_END}", re.DOTALL)
     return pattern.sub(f"{_START}\n{table()}\n{_END}", text)
 
 
 def main():
-    """Writes the configurations of the published models, and their table."""
+    """Write the configs, model cards and table of the published models."""
     for row in PUBLISHED:
-        # Else the layers' names in a file would depend on those before it.
+        # Otherwise layer names would depend on the models built before.
         keras.utils.clear_session()
         command = (
             f"python -m weights_conversion.gss --checkpoint FILE --name "

@@ -1,10 +1,10 @@
-"""Builds our models from the official release's tensors and configurations.
+"""Build our models from the official release's tensors and configurations.
 
-Sizes are read off the tensors. The configuration is asked only for what they
-cannot show: strides and dilations, colors, sliding windows. It is a dict of
-what MMCV's configuration text assigns, such as `{"model": {"backbone": ...,
-"decode_head": ..., "test_cfg": ...}, "img_norm_cfg": ...}`; whatever it lacks
-is as in the release.
+Sizes are inferred from the tensors. The configuration is only used for what
+they do not determine: strides and dilations, colors, sliding windows. It is a
+dict of the assignments in MMCV's configuration text, such as `{"model":
+{"backbone": ..., "decode_head": ..., "test_cfg": ...}, "img_norm_cfg": ...}`.
+Missing entries default to the release's settings.
 """
 
 import numpy as np
@@ -16,8 +16,8 @@ from weights_conversion import backbones, dalle, heads, porting
 
 # The release's palettes by their number of classes.
 _PALETTES = {19: "cityscapes", 150: "ade20k", 194: "mseg"}
-# By a tensor that only this kind of backbone has: how to convert it, and our
-# names of those settings that do not show in the tensors.
+# By a tensor unique to each kind of backbone: its converter, and our names of
+# the settings that its tensors do not determine.
 _BACKBONES = {
     "patch_embed.projection.weight": (
         backbones.convert_swin,
@@ -33,43 +33,44 @@ _BACKBONES = {
     ),
     "transition1.0.0.weight": (backbones.convert_hrnet, {}),
 }
-_NORMALISATION = {"mean": "pixel_mean", "std": "pixel_deviation"}
+_NORMALIZATION = {"mean": "pixel_mean", "std": "pixel_deviation"}
 _INVERSE = ("projection.", "post_", "cls_segmap.")
 _TOKENIZER = "d_vae."
 
 
 def build_segmenter(tensors, config=None, tokenizer=None, palette=None):
-    """Builds a segmenter with the weights of a released checkpoint.
+    """Build a segmenter with the weights of a released checkpoint.
 
     Args:
         tensors: A dict from name to array: `backbone.*` and `decode_head.*`,
             the latter with or without the tokenizer's `d_vae.*`.
         config: The configuration, see above.
-        tokenizer: The `DiscreteVAE` to use where the tensors have none.
+        tokenizer: The `DiscreteVAE` to use if the tensors contain none.
         palette: Name of a palette, or array of shape `(num_classes, 3)` or,
-            with the color of ignored pixels last, `(num_classes + 1, 3)`. By
-            default that of the configuration, else the release's for this
-            number of classes.
+            with the color of ignored pixels last, `(num_classes + 1, 3)`.
+            Defaults to that of the configuration, or else to the release's
+            for this number of classes.
 
     Returns:
-        A `GenerativeSegmenter` that predicts as the release evaluates: whole
-        or in its windows, maskiges stretched onto the photo.
+        A `GenerativeSegmenter` that predicts as in the release's evaluation:
+        on whole photos or in sliding windows, with maskiges stretched onto
+        the photo.
 
     Raises:
         ValueError: If a tensor is missing, left over or of another shape, or
-            what the tensors cannot show is not known.
+            a setting that the tensors do not determine is unknown.
     """
     config = config or {}
     model = config.get("model", {})
-    strange = sorted(
+    unexpected = sorted(
         name
         for name in tensors
         if not name.startswith(("backbone.", "decode_head."))
     )
-    if strange:
+    if unexpected:
         raise ValueError(
             "The names of the checkpoint's tensors must start with "
-            f"`backbone.` or `decode_head.`. Received: {strange}"
+            f"`backbone.` or `decode_head.`. Received: {unexpected}"
         )
     backbone = build_backbone(
         backbones.select(tensors, "backbone."),
@@ -87,54 +88,54 @@ def build_segmenter(tensors, config=None, tokenizer=None, palette=None):
     return gss_keras.GenerativeSegmenter(prior, *window)
 
 
-def build_backbone(tensors, settings=None, normalisation=None):
-    """Builds a backbone of whichever kind the tensors are of.
+def build_backbone(tensors, settings=None, normalization=None):
+    """Build the kind of backbone that the tensors belong to.
 
     Args:
         tensors: A dict from name, without prefix, to array.
         settings: The configuration of the backbone, a dict.
-        normalisation: A dict of `mean` and `std`, three floats each, that
-            photos were normalised with; by default ImageNet's.
+        normalization: A dict of `mean` and `std`, three floats each, of the
+            pixels. Defaults to ImageNet's.
 
     Returns:
         A `SwinTransformer`, `ResNetV1c` or `HRNetV2`.
 
     Raises:
-        ValueError: If it is of another kind, or a tensor is missing, left
-            over or of another shape.
+        ValueError: If it is an unsupported backbone, or a tensor is missing,
+            left over or of another shape.
     """
     kinds = [kind for name, kind in _BACKBONES.items() if name in tensors]
     if len(kinds) != 1:
         raise ValueError(
             "The backbone must be a Swin Transformer, a ResNet-V1c or an "
-            "HRNet, with mmsegmentation's names of tensors. "
+            "HRNet, with mmsegmentation's tensor names. "
             f"Received: {sorted(tensors)}"
         )
     convert, names = kinds[0]
     arguments = _rename(settings or {}, names)
-    arguments |= _rename(normalisation or {}, _NORMALISATION)
+    arguments |= _rename(normalization or {}, _NORMALIZATION)
     return convert(tensors, **arguments)
 
 
 def build_prior(tensors, settings, backbone, tokenizer=None):
-    """Builds a prior with its posterior from the tensors of a head.
+    """Build a prior with its posterior from the tensors of a head.
 
     Args:
         tensors: A dict from name, without prefix, to array, of a
             `GenerativeSegHeadFF`, `GenerativeSegHeadFFSingleFusion` or
             `GenerativeSegHeadFTW`.
         settings: The configuration of the head, a dict; `in_index`,
-            `palette` and `dropout_ratio` are read.
+            `palette` and `dropout_ratio` are used.
         backbone: The backbone, with its weights.
-        tokenizer: The `DiscreteVAE` to use where the tensors have none.
+        tokenizer: The `DiscreteVAE` to use if the tensors contain none.
 
     Returns:
-        A `LatentPrior`. The inverse of its posterior is a `WindowInverse`
-        for FT-W and the nearest color otherwise.
+        A `LatentPrior`. The inverse mapping of its posterior is a
+        `WindowInverse` for FT-W and the nearest color otherwise.
 
     Raises:
         ValueError: If a tensor is missing, left over or of another shape, or
-            tokenizer or palette are not known.
+            tokenizer or palette are unknown.
     """
     own = {k: v for k, v in tensors.items() if not k.startswith(_TOKENIZER)}
     own = heads.order_levels(own, settings.get("in_index", heads.IN_INDEX))
@@ -176,6 +177,7 @@ def build_prior(tensors, settings, backbone, tokenizer=None):
 
 
 def _rename(settings, names):
+    """Return the settings in `names`, renamed to ours."""
     return {
         ours: settings[theirs]
         for theirs, ours in names.items()
@@ -184,6 +186,7 @@ def _rename(settings, names):
 
 
 def _tokenizer(tensors, given, vocabulary):
+    """Build the tokenizer in the tensors, or return the given one."""
     inside = {
         name.removeprefix(_TOKENIZER): array
         for name, array in tensors.items()
@@ -192,20 +195,20 @@ def _tokenizer(tensors, given, vocabulary):
     tokenizer = dalle.build(inside, any_size=True) if inside else given
     if tokenizer is None:
         raise ValueError(
-            "The checkpoint holds no tokenizer. Give the preset of DALL-E's "
+            "The checkpoint contains no tokenizer. Give the preset of DALL-E's "
             "(`--tokenizer`), which `python -m weights_conversion.dalle` "
-            "makes. Received: tokenizer=None"
+            "writes. Received: tokenizer=None"
         )
     if tokenizer.codebook_size != vocabulary:
         raise ValueError(
-            "The tokenizer must have as many tokens as the head tells apart, "
+            "The tokenizer must have as many tokens as the head's classifier, "
             f"{vocabulary}. Received: {tokenizer.codebook_size} tokens"
         )
     return tokenizer
 
 
 def _palette(given, tensors, inverse_sizes):
-    """Finds the colors of the classes, and that of ignored pixels."""
+    """Return the colors of the classes, and that of ignored pixels."""
     pixel_classifier = tensors.get("conv_seg_pixel.weight")
     count = None
     if inverse_sizes:
@@ -227,8 +230,8 @@ def _palette(given, tensors, inverse_sizes):
         *given, ignore_color = given
     if count not in (None, len(given)):
         raise ValueError(
-            f"`palette` must hold the colors of the {count} classes, and may "
-            "hold that of ignored pixels after them. "
+            f"`palette` must have the colors of the {count} classes, and may "
+            "have that of ignored pixels after them. "
             f"Received: {len(given)} colors"
         )
     for name in _PALETTES.values():
@@ -238,9 +241,9 @@ def _palette(given, tensors, inverse_sizes):
 
 
 def _windows(settings, num_classes):
-    """Finds the windows, and their stride, that a release is evaluated in."""
+    """Return window size and stride of the release's evaluation."""
     if settings is None:
-        # ADE20K's photos are taken as a whole.
+        # ADE20K is evaluated on whole photos.
         return (None, None) if num_classes == 150 else ((768, 768), (512, 512))
     if settings.get("mode") != "slide":
         return None, None

@@ -1,4 +1,4 @@
-"""Moves tensors from a PyTorch state dict into Keras layers, each just once."""
+"""Port tensors from a PyTorch state dict to Keras layers, each once."""
 
 import fnmatch
 import math
@@ -15,23 +15,23 @@ BATCH_NORMALIZATION_NAMES = (
     "running_var",
 )
 
-# How much of a mapped file may stay in memory once it was read.
+# Bytes of a memory-mapped file that may stay in memory after reading.
 _MOST_BYTES_MAPPED = 16 * 2**20
 
-# Where Keras' axes of a vector, a matrix and a convolution's kernel are in
-# PyTorch.
+# Axes of PyTorch's vectors, matrices and convolution kernels in the order of
+# Keras.
 _AXES = {1: (0,), 2: (1, 0), 4: (2, 3, 1, 0)}
 
 
 class Source:
-    """Hands out every tensor of a checkpoint once and notices leftovers.
+    """Tensors of a checkpoint, each to be taken exactly once.
 
-    A checkpoint with a tensor that nobody asked for, or one asked for twice,
-    was not understood: `require_empty` and `take` turn both into errors.
+    A tensor that is left over or needed twice means that the checkpoint has
+    another architecture: `require_empty` and `take` raise errors for both.
 
     Args:
         tensors: A dict from name to tensor: anything that `numpy.asarray`
-            takes, PyTorch tensors on the CPU among them.
+            takes, including PyTorch tensors on the CPU.
 
     Example:
         >>> from weights_conversion.porting import Source
@@ -50,11 +50,11 @@ class Source:
         return name in self._tensors
 
     def names(self):
-        """Returns the names of the tensors that are left, sorted."""
+        """Return the names of the remaining tensors, sorted."""
         return sorted(self._tensors)
 
     def take(self, name):
-        """Returns the tensor called `name` as an array and forgets it.
+        """Remove the tensor called `name` and return it as an array.
 
         Raises:
             ValueError: If there is no such tensor (any more).
@@ -72,21 +72,21 @@ class Source:
         return array
 
     def shape(self, name):
-        """Returns the shape of the tensor called `name`, and keeps it."""
+        """Return the shape of the tensor called `name` without taking it."""
         return np.shape(self._tensors[name])
 
     def discard(self, *names):
-        """Forgets tensors that have no place in the model, on purpose."""
+        """Remove tensors that the model deliberately does not have."""
         for name in names:
             self.take(name)
 
     def discard_matching(self, *patterns):
-        """Forgets whatever fits a pattern such as `head.*`, if anything."""
+        """Remove all tensors that match a pattern such as `head.*`, if any."""
         for pattern in patterns:
             self.discard(*fnmatch.filter(self._tensors, pattern))
 
     def require_empty(self):
-        """Checks that every tensor was taken or discarded.
+        """Check that every tensor was taken or discarded.
 
         Raises:
             ValueError: If any is left.
@@ -99,20 +99,20 @@ class Source:
 
 
 def port_convolution(source, prefix, layer):
-    """Fills a `Conv2D` (and its bias, if any) from `<prefix>.weight`."""
+    """Set the weights of a `Conv2D` (with bias, if any) by name prefix."""
     kernel = source.take(f"{prefix}.weight").transpose(2, 3, 1, 0)
     bias = [source.take(f"{prefix}.bias")] if layer.use_bias else []
     set_weights(layer, [kernel, *bias])
 
 
 def port_depthwise_convolution(source, prefix, layer):
-    """Fills a `DepthwiseConv2D` without bias from `<prefix>.weight`."""
+    """Set the kernel of a `DepthwiseConv2D` without bias by name prefix."""
     kernel = source.take(f"{prefix}.weight")
     set_weights(layer, [kernel.transpose(2, 3, 0, 1)])
 
 
 def port_batch_normalization(source, prefix, layer):
-    """Fills a `BatchNormalization`; PyTorch's count of batches is dropped."""
+    """Set the weights of a `BatchNormalization`; drop the batch count."""
     arrays = [
         source.take(f"{prefix}.{name}") for name in BATCH_NORMALIZATION_NAMES
     ]
@@ -121,7 +121,7 @@ def port_batch_normalization(source, prefix, layer):
 
 
 def set_weights(layer, arrays):
-    """Sets a layer's weights, naming the layer where a shape does not fit.
+    """Set a layer's weights, with an error that names the layer.
 
     Raises:
         ValueError: If number or shapes of `arrays` are not the layer's.
@@ -133,12 +133,12 @@ def set_weights(layer, arrays):
             f"The weights of layer `{layer.name}` must have the shapes "
             f"{expected}. Received: {received}"
         )
-    # Copies in order, since PyTorch warns of arrays that are read-only.
+    # Contiguous copies, since PyTorch warns about read-only arrays.
     layer.set_weights([np.array(array, order="C") for array in arrays])
 
 
 def port_layers(source, model, layers, kept=()):
-    """Fills a model layer by layer and checks that nothing is left over.
+    """Set all weights of a model and check that no tensor is left over.
 
     Args:
         source: The `Source` of the tensors.
@@ -147,7 +147,7 @@ def port_layers(source, model, layers, kept=()):
             `stages.0.blocks.1.attn.w_msa.qkv`, to the layer: a `Conv2D`, a
             `Dense`, a layer or batch normalization, or a `WindowAttention`,
             of which only the relative position bias is meant.
-        kept: Layers that knowingly keep the weights they have.
+        kept: Layers that are deliberately left unchanged.
 
     Raises:
         ValueError: If a tensor is missing, left over or of another shape, or
@@ -171,12 +171,12 @@ def port_layers(source, model, layers, kept=()):
         _check_shape(name, source.shape(name), variable, axes)
     for name, (variable, axes) in plan.items():
         array = in_order_of_keras(source.take(name), axes)
-        # A copy, since PyTorch warns of arrays that are read-only.
+        # A copy, since PyTorch warns about read-only arrays.
         variable.assign(np.array(array, order="C"))
 
 
 def plan_layers(layers):
-    """Lists which tensor belongs to which variable.
+    """Assign tensors of a checkpoint to variables.
 
     Args:
         layers: As in `port_layers`.
@@ -200,11 +200,11 @@ def plan_layers(layers):
 
 
 def in_order_of_keras(array, axes):
-    """Returns a view of a tensor with its axes in the order of Keras.
+    """Return a view of a tensor with its axes in the order of Keras.
 
     Args:
         array: The tensor; that of a `Dense` may also be of a 1x1 convolution.
-        axes: As `plan_layers` gives them.
+        axes: Order of the axes, see `plan_layers`.
     """
     if np.shape(array)[len(axes) :] == (1, 1):
         array = array[..., 0, 0]
@@ -212,7 +212,7 @@ def in_order_of_keras(array, axes):
 
 
 def window_of(shape):
-    """Returns the side of the windows whose relative positions have biases.
+    """Infer the window size from a table of relative position biases.
 
     Args:
         shape: Shape of a table of relative position biases.

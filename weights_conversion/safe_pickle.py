@@ -1,8 +1,8 @@
-"""Unpickles what PyTorch files hold, without running anything from them.
+"""Unpickle the content of PyTorch files without executing code from them.
 
-A pickle is a program: it may ask for any function by name and call it. Here
-it gets nothing but the stand-ins of this file, which record what they are
-given. Whatever else it asks for is an error.
+A pickle is a program that may reference any function by name and call it.
+This unpickler only resolves names on an allowlist, to the placeholders of this
+module, which record their arguments. Any other name is an error.
 """
 
 import pickle
@@ -25,11 +25,11 @@ _DTYPES = (
 
 
 class FileError(ValueError):
-    """Says what is wrong with a file; names the file."""
+    """Error about a file that cannot be read; the message names the file."""
 
 
 class Storage(NamedTuple):
-    """A run of numbers in the file: kind, key and count of its elements."""
+    """A storage of the file: its PyTorch class, key and number of elements."""
 
     kind: str
     key: str
@@ -37,7 +37,7 @@ class Storage(NamedTuple):
 
 
 class Tensor(NamedTuple):
-    """What the pickle says of a tensor; its numbers lie in a storage."""
+    """A tensor's metadata; its elements are in a storage."""
 
     storage: Storage
     offset: int
@@ -46,7 +46,7 @@ class Tensor(NamedTuple):
 
 
 class Mapping(dict):
-    """Stands in for `OrderedDict`; attributes given to it are dropped."""
+    """Placeholder for `OrderedDict`; attributes set on it are dropped."""
 
     __slots__ = ()
 
@@ -55,11 +55,11 @@ class Mapping(dict):
 
 
 class Module:
-    """Stands in for an object of an allowed class: its state, no behavior.
+    """Placeholder for an object of an allowed class, without its code.
 
     Attributes:
-        kind: Dotted name of the class it was.
-        state: What the pickle gave it, usually a dict of attributes.
+        kind: Qualified name of the object's class.
+        state: The object's pickled state, usually a dict of attributes.
     """
 
     kind = None
@@ -73,7 +73,7 @@ class Module:
 
 
 class Array:
-    """Stands in for a NumPy array; `value` is an array of plain numbers."""
+    """Placeholder for a NumPy array, which is its attribute `value`."""
 
     def __init__(self):
         self.value = None
@@ -98,7 +98,7 @@ class _Dtype:
 
 
 class _Function:
-    """A function that a pickle may call and cannot alter."""
+    """A function that a pickle may call but not modify."""
 
     __slots__ = ("_call",)
 
@@ -109,24 +109,26 @@ class _Function:
         return self._call(*args)
 
     def __setstate__(self, state):
-        raise pickle.UnpicklingError("a function was given a state")
+        raise pickle.UnpicklingError("state of a function")
 
 
 def load(file, path, classes=()):
-    """Unpickles the next object of an open file.
+    """Unpickle the next object of an open file.
 
     Args:
-        file: A binary file; afterwards it stands behind the pickle.
+        file: A binary file; afterwards it is positioned behind the pickle.
         path: Its name, for error messages.
-        classes: Dotted names of further classes to stand in for.
+        classes: Qualified names of additional allowed classes, whose objects
+            become `Module` placeholders.
 
     Returns:
-        A pair: the object, made of plain Python values and the stand-ins of
-        this file; and a dict from key to the `Storage` it mentions.
+        A pair: the object, composed of plain Python values and the
+        placeholders of this module; and a dict from key to the `Storage`
+        objects that it references.
 
     Raises:
-        ValueError: If the pickle asks for anything that is not allowed, or
-            is damaged.
+        ValueError: If the pickle references anything that is not allowed, or
+            is corrupt.
     """
     unpickler = _Unpickler(file, path, classes)
     try:
@@ -134,23 +136,23 @@ def load(file, path, classes=()):
         return unpickler.load(), unpickler.storages
     except FileError:
         raise
-    # A damaged pickle fails in a dozen ways, memory and recursion included.
+    # A corrupt pickle can raise almost any exception, even `MemoryError`.
     except Exception as error:
         raise FileError(
-            f"{path} must be a whole file written by `torch.save`; it is "
-            "damaged, cut short or something else. Download it again. "
+            f"{path} must be a file written by `torch.save`; it is corrupt, "
+            "truncated or of another format. Download it again. "
             f"Received: {error!r}"
         ) from error
 
 
 def _check_memo(file):
-    """Refuses a memo index that Python would fill gigabytes up to."""
+    """Raise an error at a memo index that would allocate gigabytes."""
     start = file.tell()
     for opcode, argument, position in pickletools.genops(file):
         is_put = opcode.name in ("PUT", "LONG_BINPUT")
-        # Indices count up from 0, no faster than bytes.
+        # Valid indices count up from 0, at most one per byte.
         if is_put and not 0 <= argument <= position - start:
-            raise pickle.UnpicklingError(f"a memo of {argument} entries")
+            raise pickle.UnpicklingError(f"memo index {argument}")
     file.seek(start)
 
 
@@ -158,8 +160,8 @@ class _Unpickler(pickle.Unpickler):
     def __init__(self, file, path, classes):
         super().__init__(file)
         self._path = path
-        # Classes of its own for each file: none carries over to the next.
-        self._stand_ins = {
+        # New classes for each file, so that no state is shared between files.
+        self._placeholders = {
             name: type(name, (Module,), {"kind": name}) for name in classes
         }
         self.storages = {}
@@ -167,29 +169,29 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module, name):
         if (module, name) in _ALLOWED:
             return _ALLOWED[module, name]
-        if f"{module}.{name}" in self._stand_ins:
-            return self._stand_ins[f"{module}.{name}"]
+        if f"{module}.{name}" in self._placeholders:
+            return self._placeholders[f"{module}.{name}"]
         raise FileError(
-            f"{self._path} asks for `{module}.{name}`, which is not on the "
-            "list of what a checkpoint of this kind needs. Nothing of the "
-            "file was run. Get it from a source you trust, or, where it is "
-            "yours, save its `state_dict()` alone. "
+            f"{self._path} references `{module}.{name}`, which is not on the "
+            "allowlist for checkpoints of this kind. No code from the file "
+            "was executed. Get it from a trusted source, or, if you wrote it, "
+            "save its `state_dict()` only. "
             f"Received: {module}.{name}"
         )
 
     def persistent_load(self, pid):
         if not isinstance(pid, tuple):
             raise pickle.UnpicklingError(f"persistent id {pid!r}")
-        # The old format wraps classes to carry their source code along.
+        # The legacy format wraps classes together with their source code.
         if pid[0] == "module":
             return pid[1]
         tag, kind, key, _, count, *views = pid
         is_storage = tag == "storage" and kind in _STORAGES
-        # PyTorch before 0.4 let storages be parts of others.
+        # In PyTorch before 0.4, storages could be views of others.
         if not is_storage or views not in ([], [None]):
             raise pickle.UnpicklingError(f"persistent id {pid!r}")
         if type(count) is not int or count < 0:
-            raise pickle.UnpicklingError(f"a storage of {count!r} numbers")
+            raise pickle.UnpicklingError(f"a storage of {count!r} elements")
         storage = Storage(kind, str(key), count)
         if self.storages.setdefault(storage.key, storage) != storage:
             raise pickle.UnpicklingError(f"two storages with the key {key!r}")
@@ -222,15 +224,15 @@ def _device(*parts):
     return ":".join(str(part) for part in parts)
 
 
-def _refuse(*args):
-    raise pickle.UnpicklingError(f"a call that only NumPy makes: {args!r}")
+def _forbid_call(*args):
+    raise pickle.UnpicklingError(f"a direct call of `ndarray`: {args!r}")
 
 
 _ALLOWED = {
     ("collections", "OrderedDict"): _Function(Mapping),
     ("__builtin__", "set"): _Function(set),
     ("builtins", "set"): _Function(set),
-    # Bytes as protocol 2 writes them, none and some.
+    # Empty and non-empty bytes in protocol 2.
     ("__builtin__", "bytes"): _Function(lambda: b""),
     ("_codecs", "encode"): _Function(_encode),
     ("torch", "Size"): _Function(tuple),
@@ -239,7 +241,7 @@ _ALLOWED = {
     ("torch._utils", "_rebuild_tensor_v2"): _Function(_rebuild_tensor),
     ("torch._utils", "_rebuild_parameter"): _Function(_rebuild_parameter),
     ("numpy", "dtype"): _Function(_Dtype),
-    ("numpy", "ndarray"): _Function(_refuse),
+    ("numpy", "ndarray"): _Function(_forbid_call),
     **{
         (f"numpy.{core}.multiarray", name): _Function(call)
         for core in ("core", "_core")

@@ -1,9 +1,9 @@
-"""Opens the two formats of `torch.save`, without PyTorch.
+"""Read both file formats of `torch.save` without PyTorch.
 
-Since 1.6 PyTorch writes a zip archive: a pickle, and one uncompressed entry
-for each storage. Before, it wrote pickles one after the other, followed by
-the storages. Either way the numbers lie in the file as they lie in memory,
-so tensors are views of the mapped file and are read when they are used.
+Since version 1.6 PyTorch writes a zip archive with a pickle and an
+uncompressed entry for each storage. The legacy format is a sequence of pickles
+followed by the storages. Both have elements in their memory layout, so tensors
+are views of the memory-mapped file and are loaded lazily.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ _NUMPY_DTYPES = {
     "FloatStorage": "<f4",
     "DoubleStorage": "<f8",
     "HalfStorage": "<f2",
-    # Half of a float32; NumPy has no such type.
+    # The upper half of a float32; NumPy has no bfloat16.
     "BFloat16Storage": "<u2",
     "LongStorage": "<i8",
     "IntStorage": "<i4",
@@ -41,25 +41,26 @@ _NUMPY_DTYPES = {
 
 
 def load(path, classes=()):
-    """Reads a file of `torch.save` without running anything from it.
+    """Load a file of `torch.save` without executing code from it.
 
     Args:
         path: The file.
-        classes: Dotted names of classes whose objects may be in it. They are
-            read as `safe_pickle.Module`, their code is not needed.
+        classes: Qualified names of classes whose objects it may contain. They
+            are loaded as `safe_pickle.Module`; their code is not needed.
 
     Returns:
-        What was saved, out of dicts, lists, tuples, numbers and strings. A
-        tensor is a read-only NumPy array, a view of the file, which must
-        stay as it is while the array lives; bfloat16 becomes float32.
+        The saved object, composed of dicts, lists, tuples, numbers and
+        strings. A tensor is a read-only NumPy array, a memory-mapped view of
+        the file, which must not be modified while the array is in use;
+        bfloat16 becomes float32.
 
     Raises:
-        ValueError: If there is no such file, it is of another kind or
-            damaged, or it asks for anything but tensors and `classes`.
+        ValueError: If the file does not exist, has another format, is
+            corrupt, or references anything but tensors and `classes`.
     """
     path = pathlib.Path(path)
     content = _map(path)
-    with _naming(path):
+    with _naming_file(path):
         if content[: len(_ZIP_START)] == _ZIP_START:
             value, arrays = _read_zip(path, content, classes)
         else:
@@ -68,58 +69,62 @@ def load(path, classes=()):
 
 
 def drop_pages(array):
-    """Lets go of the memory that the pages of an array's file take up.
+    """Release the resident pages of an array's memory-mapped file.
 
-    What was read of the file stays in memory as long as it is mapped, beside
-    the copy that a model makes of it. The array stays valid: whatever of it
-    is used again, is read again.
+    Pages that were read stay resident while the file is mapped, in addition
+    to a model's copy of the weights. The array stays valid: its pages are
+    read again on access.
 
     Args:
-        array: An array that `load` gave, or a view of one; nothing happens
-            to any other.
+        array: An array that `load` returned, or a view of one; other arrays
+            are ignored.
     """
     owner = array
     while owner is not None and not isinstance(owner, mmap.mmap):
-        # NumPy calls it `base`, a memoryview `obj`.
+        # The owner of memory is `base` in NumPy, and `obj` of a memoryview.
         owner = getattr(owner, "base", getattr(owner, "obj", None))
     if owner is not None and hasattr(mmap, "MADV_DONTNEED"):
         owner.madvise(mmap.MADV_DONTNEED)
 
 
 def _map(path):
+    """Memory-map a file for reading."""
     if not path.is_file():
         raise FileError(
             "The checkpoint must be a file written by `torch.save`. "
             f"Received: {path}, which does not exist"
         )
     if path.stat().st_size == 0:
-        raise FileError(f"{path} is empty. Download it again")
+        raise FileError(
+            f"{path} must not be empty. Download it again. Received: 0 bytes"
+        )
     with path.open("rb") as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 @contextlib.contextmanager
-def _naming(path):
-    """Turns whatever a damaged file brings about into one error."""
+def _naming_file(path):
+    """Convert any exception from a corrupt file to an error that names it."""
     try:
         yield
     except FileError:
         raise
     except Exception as error:
         raise FileError(
-            f"{path} must be a whole file written by `torch.save`; it is "
-            f"damaged or cut short. Download it again. Received: {error!r}"
+            f"{path} must be a file written by `torch.save`; it is corrupt or "
+            f"truncated. Download it again. Received: {error!r}"
         ) from error
 
 
 def _read_zip(path, content, classes):
+    """Read the object and the storages of a zip archive."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
     except zipfile.BadZipFile as error:
         raise FileError(
-            f"{path} begins like a checkpoint and lacks its end. Download it "
-            f"again. Received: {len(content)} bytes, {error}"
+            f"{path} must be a complete checkpoint; it is truncated. Download "
+            f"it again. Received: {len(content)} bytes, {error}"
         ) from error
     entries = {entry.filename: entry for entry in entries}
     roots = [
@@ -129,8 +134,8 @@ def _read_zip(path, content, classes):
     ]
     if len(roots) != 1:
         raise FileError(
-            f"{path} is a zip archive, but not one that `torch.save` writes: "
-            "it must hold `data.pkl` in one folder. "
+            f"{path} is a zip archive, but not one written by `torch.save`: "
+            "it must contain `data.pkl` in exactly one folder. "
             f"Received: {sorted(entries)[:5]}"
         )
 
@@ -138,8 +143,9 @@ def _read_zip(path, content, classes):
         entry = entries.get(roots[0] + name)
         if entry is None:
             raise FileError(
-                f"{path} must hold {roots[0]}{name}, which its pickle "
-                "mentions. Download it again"
+                f"{path} must contain {roots[0]}{name}, which its pickle "
+                "references. Download it again. "
+                f"Received: {sorted(entries)[:5]}"
             )
         return _find_entry(path, content, entry)
 
@@ -149,22 +155,22 @@ def _read_zip(path, content, classes):
     start, size = find("data.pkl")
     pickled = io.BytesIO(content[start : start + size])
     value, storages = safe_pickle.load(pickled, path, classes)
-    places = {key: find(f"data/{key}") for key in storages}
+    locations = {key: find(f"data/{key}") for key in storages}
     return value, {
-        key: _array(path, content, storages[key], *place)
-        for key, place in places.items()
+        key: _array(path, content, storages[key], *location)
+        for key, location in locations.items()
     }
 
 
 def _find_entry(path, content, entry):
-    """Returns where the bytes of an uncompressed entry begin; their number."""
+    """Return the offset and the size of an uncompressed entry, in bytes."""
     offset = entry.header_offset
     header = content[offset : offset + _ZIP_HEADER]
     is_encrypted = entry.flag_bits & 1
     if entry.compress_type != zipfile.ZIP_STORED or is_encrypted:
         raise FileError(
-            f"{path} must be as `torch.save` writes it, not compressed or "
-            f"encrypted. Received: {entry.filename}, which is"
+            f"{path} must not be compressed or encrypted; `torch.save` does "
+            f"neither. Received: compressed or encrypted {entry.filename}"
         )
     name_size, extra_size = struct.unpack("<HH", header[26:])
     start = offset + _ZIP_HEADER + name_size + extra_size
@@ -172,13 +178,14 @@ def _find_entry(path, content, entry):
 
 
 def _read_legacy(path, content, classes):
+    """Read the object and the storages of the legacy format."""
     with path.open("rb") as file:
         _require_magic(path, content, file)
         version, _ = safe_pickle.load(file, path)
         if version != _LEGACY_VERSION:
             raise FileError(
-                f"{path} must have version {_LEGACY_VERSION} of PyTorch's old "
-                f"format. Received: {version!r}"
+                f"{path} must have version {_LEGACY_VERSION} of PyTorch's "
+                f"legacy format. Received: version {version!r}"
             )
         system, _ = safe_pickle.load(file, path)
         _require_little_endian(path, system["little_endian"])
@@ -196,15 +203,16 @@ def _read_legacy(path, content, classes):
 
 
 def _require_magic(path, content, file):
+    """Raise an error if a file does not start with the magic number."""
     magic = None
-    # Every binary pickle begins with this byte.
+    # Every binary pickle starts with this byte.
     if content[:1] == b"\x80":
         with contextlib.suppress(FileError):
             magic, _ = safe_pickle.load(file, path)
     if magic != _MAGIC:
         start = content[:60].lstrip()
         is_page = start.lower().startswith((b"<!doctype", b"<html", b"<?xml"))
-        kind = "a web page, as a failed download leaves" if is_page else start
+        kind = "a web page, from a failed download" if is_page else start
         raise FileError(
             f"{path} must be a file written by `torch.save`. Download it "
             f"again. Received: {kind}"
@@ -214,18 +222,19 @@ def _require_magic(path, content, file):
 def _require_little_endian(path, is_little_endian):
     if not is_little_endian:
         raise FileError(
-            f"{path} was written on a big-endian machine. Load it there with "
-            "PyTorch and save it on a little-endian one"
+            f"{path} must be little-endian. Load it with PyTorch and save it "
+            "on a little-endian machine. Received: a big-endian file"
         )
 
 
 def _array(path, content, storage, start, size):
+    """Return a storage as a read-only array, a view of the file."""
     dtype = np.dtype(_NUMPY_DTYPES[storage.kind])
     needed = storage.count * dtype.itemsize
     if size < needed or start + size > len(content):
         raise FileError(
-            f"{path} is cut short: the numbers of storage {storage.key} must "
-            f"be {needed} bytes from byte {start} on. Download it again. "
+            f"{path} is truncated: storage {storage.key} must have {needed} "
+            f"bytes at offset {start}. Download it again. "
             f"Received: {min(size, len(content) - start)} bytes"
         )
     if not storage.count:
@@ -238,12 +247,12 @@ def _array(path, content, storage, start, size):
 
 
 def _plain(value, arrays, seen):
-    """Replaces the stand-ins of tensors and arrays, however deep they lie."""
+    """Replace the placeholders of tensors and arrays recursively."""
     if id(value) in seen:
         return seen[id(value)][1]
 
     def remember(result):
-        # With the value itself, whose id would otherwise be given anew.
+        # Keep the value alive, so that its id is not reused.
         seen[id(value)] = value, result
         return result
 
@@ -269,6 +278,7 @@ def _plain(value, arrays, seen):
 
 
 def _view(tensor, arrays):
+    """Return a tensor as a strided view of its storage, after checks."""
     flat = arrays[tensor.storage.key]
     shape, strides = tensor.shape, tensor.strides
     sizes = (tensor.offset, *shape, *strides)
@@ -282,9 +292,9 @@ def _view(tensor, arrays):
     last = tensor.offset + sum(
         (size - 1) * stride for size, stride in zip(shape, strides, strict=True)
     )
-    # A tensor may repeat numbers without end; a weight never does.
+    # Zero strides could expand to any size; weights have none.
     if last >= flat.size or count > flat.size:
-        raise ValueError(f"a tensor of shape {shape} in {flat.size} numbers")
+        raise ValueError(f"a tensor of shape {shape} in {flat.size} elements")
     return np.lib.stride_tricks.as_strided(
         flat[tensor.offset :],
         shape,

@@ -1,12 +1,13 @@
-"""Verifies our models against golden files of the official modules.
+"""Verify our models against golden files of the official modules.
 
     KERAS_BACKEND=jax python -m weights_conversion.verify FOLDER
 
-compares every `*.npz` in a folder on the current backend: weights, inputs and
-outputs computed once by the official PyTorch modules, of any configuration.
-One row a comparison; the exit status is 1 when any fails. A difference is the
-largest one, over the standard deviation of the reference. Tokens and masks
-must agree wherever the reference was not close to a tie.
+compares every `*.npz` file of a folder on the current backend. Golden files
+have weights, inputs and outputs of the official PyTorch modules, in any
+configuration; `python -m tests.oracle golden` writes them. Prints a row for
+each comparison; the exit status is 1 if any fails. Differences are maxima,
+divided by the standard deviation of the reference. Tokens and masks must be
+equal except at near ties of the reference.
 """
 
 import pathlib
@@ -17,7 +18,7 @@ import keras
 from weights_conversion.golden import heads, networks, protocol
 from weights_conversion.golden.comparison import Golden, Row
 
-# By a name that only this kind of file has.
+# By an array name unique to each kind of file.
 _KINDS = {
     "sd/encoder.blocks.input.w": networks.verify_tokenizer,
     "sd/patch_embed.projection.weight": networks.verify_backbone,
@@ -32,26 +33,26 @@ _KINDS = {
 
 
 def verify(path):
-    """Compares one golden file.
+    """Compare our outputs with those in a golden file.
 
     Args:
         path: Path of the `.npz` file.
 
     Yields:
-        A `Row` for every comparison. A file that cannot be read, or whose
-        contents fit no model, gives one that failed.
+        A `Row` for every comparison; a failed one if the file cannot be read
+        or its contents fit no model.
     """
     try:
         golden = Golden(path)
         yield from _kind(golden)(golden)
-    # Whatever is wrong with a file must not keep the others from their turn.
+    # An invalid file must not prevent the verification of the others.
     except Exception as error:
         measure = f"{type(error).__name__}: {error}"
         yield Row("", measure.replace("\n", " ")[:500], False)
 
 
 def main(folder: pathlib.Path):
-    """Verifies our models against golden files of the official modules.
+    """Verify our models against golden files of the official modules.
 
     Args:
         folder: Folder with the `.npz` files.
@@ -59,7 +60,7 @@ def main(folder: pathlib.Path):
     paths = sorted(pathlib.Path(folder).glob("*.npz"))
     if not paths:
         sys.exit(f"error: {folder} must be a folder with `.npz` files")
-    print(f"on Keras' {keras.backend.backend()} backend")
+    print(f"{keras.backend.backend()} backend")
     counts = {True: 0, False: 0}
     for path in paths:
         for row in verify(path):
@@ -73,13 +74,14 @@ def main(folder: pathlib.Path):
 
 
 def _kind(golden):
+    """Return the function that verifies this kind of golden file."""
     if "weight_decay" in golden.meta:
         return protocol.verify_decay
     for name, kind in _KINDS.items():
         if name in golden:
             return kind
     raise ValueError(
-        "The file must be one of the kinds of golden files. "
+        "The file must have the arrays of one of the kinds of golden files. "
         f"Received: {golden.names()[:5]}"
     )
 

@@ -1,61 +1,82 @@
-"""What the backbones of larger models have in common."""
+"""Base class of the backbones."""
 
 import keras
 from keras import layers
 
-from gss_keras.backbones.forgetful import Forgetful
+from gss_keras.constants import STRIDES
 from gss_keras.saving.presets import PresetMixin
 
-# The normalisation of ImageNet photos, per channel of RGB, that the published
+# Mean and standard deviation of ImageNet's RGB channels, as the published
 # PyTorch weights of Swin, ResNet-V1c and HRNet expect.
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_DEVIATION = (58.395, 57.12, 57.375)
 
 
-class Backbone(PresetMixin, Forgetful):
-    """Turns photos into a dict of feature maps; the base of our backbones.
+class Backbone(PresetMixin, keras.Model):
+    """Map photos to a feature pyramid; the base class of our backbones.
 
-    A subclass builds its layers from `open_photos` on and hands the symbolic
-    input and outputs over, together with its own arguments, which make up the
-    config.
+    A subclass creates and builds its layers in the constructor, ends that
+    with `finish`, and implements `call`. In `call`, a feature map is freed as
+    soon as no variable refers to it; a functional model would keep all of
+    them until the last layer is done.
 
-    The key of a level is its nominal stride: 4, 8, 16 or 32, the stride it has
-    where nothing is dilated. `strides` tells the real ones, which differ from
-    the keys only in a dilated `ResNetV1c`. So whatever reads the levels 4, 8,
-    16 and 32 and brings them to one size, such as `LatentPrior`, reads every
-    backbone alike.
+    The key of a level is its nominal stride: 4, 8, 16 or 32, the stride
+    without dilation. `strides` gives the real ones, which differ from the
+    keys only in a dilated `ResNetV1c`. Decoders that read the levels 4, 8, 16
+    and 32 and resize them to one size, such as `LatentPrior`'s, thus take any
+    backbone.
 
     Args:
-        photos: Symbolic input of shape `(batch, None, None, 3)`.
-        features: Dict from nominal stride to symbolic feature map.
-        arguments: Dict of the subclass's own constructor arguments.
-        dtype: Name or policy of the layers' types, None for the global one.
-        trainable: Whether `fit` may change the weights and batch statistics.
-        **kwargs: `name` of the model.
+        arguments: Dict of the subclass's own constructor arguments, for
+            `get_config`.
+        dtype: Name or policy of the layers' dtype, None for the global one.
+        **kwargs: Passed to `keras.Model`.
     """
 
-    def __init__(
-        self, photos, features, arguments, dtype=None, trainable=True, **kwargs
-    ):
-        super().__init__(inputs=photos, outputs=features, **kwargs)
-        # Keras' own constructor would not hand this on to the layers.
-        self.trainable = trainable
-        self.dtype_policy = keras.dtype_policies.get(dtype)
+    def __init__(self, arguments, dtype=None, **kwargs):
+        super().__init__(dtype=dtype, **kwargs)
         self._given_dtype = dtype
         self._arguments = arguments
+        self._channels = {}
+
+    def finish(self, channels, trainable):
+        """Mark the model as built; to be called when all layers exist.
+
+        Args:
+            channels: Channels of the feature maps, finest first.
+            trainable: Whether `fit` may update weights and batch statistics.
+        """
+        self._channels = dict(zip(STRIDES, channels, strict=True))
+        self.trainable = trainable
+        self.build((None, None, None, 3))
 
     @property
     def channels(self):
         """Dict from nominal stride to the channels of that feature map."""
-        return {level: map_.shape[-1] for level, map_ in self.output.items()}
+        return dict(self._channels)
 
     @property
     def strides(self):
         """Dict from nominal stride to the real stride of that feature map."""
-        return {level: level for level in self.output}
+        return {level: level for level in self._channels}
+
+    def build(self, input_shape):
+        """Do nothing: the constructor has built all layers."""
+
+    def compute_output_shape(self, input_shape):
+        """Return the shape of each level, with sizes rounded up."""
+        batch, *sizes, _ = input_shape
+        return {
+            level: (
+                batch,
+                *(size and -(-size // stride) for size in sizes),
+                self._channels[level],
+            )
+            for level, stride in self.strides.items()
+        }
 
     def get_config(self):
-        """Returns the constructor arguments as a JSON-serializable dict."""
+        """Return the constructor arguments as a JSON-serializable dict."""
         return {
             **self._arguments,
             # None stays None: a preset follows the policy of its user.
@@ -65,20 +86,21 @@ class Backbone(PresetMixin, Forgetful):
         }
 
 
-def open_photos(pixel_mean, pixel_deviation, dtype):
-    """Starts a functional model with photos and their normalisation.
+def normalization(pixel_mean, pixel_deviation, dtype):
+    """Return the layer that normalizes raw pixels, built.
 
     Args:
-        pixel_mean: Three floats that are subtracted from red, green and blue.
-        pixel_deviation: Three positive floats to divide them by.
-        dtype: Name or policy of the layer's types, None for the global one.
+        pixel_mean: Means of red, green and blue, three floats.
+        pixel_deviation: Standard deviations of red, green and blue, three
+            positive floats.
+        dtype: Name or policy of the layer's dtype, None for the global one.
 
     Returns:
-        The symbolic photos, raw pixels 0-255, and what becomes of them.
+        A `keras.layers.Rescaling` named `normalisation`.
 
     Raises:
-        ValueError: If there are not three numbers, or one to divide by is
-            not positive.
+        ValueError: If there are not three numbers, or a deviation is not
+            positive.
     """
     for name, values in (
         ("pixel_mean", pixel_mean),
@@ -94,54 +116,12 @@ def open_photos(pixel_mean, pixel_deviation, dtype):
             "`pixel_deviation` must be positive. "
             f"Received: pixel_deviation={pixel_deviation}"
         )
-    photos = keras.Input((None, None, 3), name="photos")
     pairs = list(zip(pixel_mean, pixel_deviation, strict=True))
-    pixels = layers.Rescaling(
+    layer = layers.Rescaling(
         [1 / deviation for _, deviation in pairs],
         offset=[-mean / deviation for mean, deviation in pairs],
         dtype=dtype,
         name="normalisation",
-    )(photos)
-    return photos, pixels
-
-
-def check_count(name, value):
-    """Checks a positive integer.
-
-    Args:
-        name: Name of the argument.
-        value: The value that was given.
-
-    Raises:
-        ValueError: If it is anything else.
-    """
-    if not isinstance(value, int) or value < 1:
-        raise ValueError(
-            f"`{name}` must be a positive integer. Received: {name}={value!r}"
-        )
-
-
-def check_counts(name, values, length):
-    """Checks a list of positive integers, such as the blocks of each stage.
-
-    Args:
-        name: Name of the argument.
-        values: The value that was given.
-        length: How many there must be.
-
-    Returns:
-        The values as a list.
-
-    Raises:
-        ValueError: If they are anything else.
-    """
-    if (
-        not isinstance(values, list | tuple)
-        or len(values) != length
-        or not all(isinstance(v, int) and v > 0 for v in values)
-    ):
-        raise ValueError(
-            f"`{name}` must be a list of {length} positive integers. "
-            f"Received: {name}={values!r}"
-        )
-    return list(values)
+    )
+    layer.build((None, None, None, 3))
+    return layer

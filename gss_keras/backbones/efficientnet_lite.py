@@ -1,20 +1,15 @@
 """EfficientNet-Lite, a small convolutional backbone."""
 
 import math
-import random
 
 import keras
-import numpy as np
-from keras import layers
+from keras import layers, ops
 
-from gss_keras.backbones.forgetful import Forgetful
-from gss_keras.layers.convolution import Conv2D
-from gss_keras.layers.depthwise import DepthwiseConv2D
-from gss_keras.layers.normalization import BatchNormalization
-from gss_keras.saving.presets import PresetMixin
+from gss_keras.backbones.backbone import Backbone
+from gss_keras.constants import STRIDES
+from gss_keras.layers.conv_norm import ConvNorm
 
-STRIDES = (4, 8, 16, 32)
-# The normalisation of the official TensorFlow release of EfficientNet-Lite.
+# Pixel normalization of the official TensorFlow release of EfficientNet-Lite.
 PIXEL_MEAN = 127.0
 PIXEL_SCALE = 128.0
 STEM_CHANNELS = 32
@@ -30,20 +25,27 @@ STAGES = (
     (1, 3, 1, 6, 320),
 )
 
+# Of every convolution, from the official TensorFlow release.
+_CONVENTIONS = {
+    "padding": "same",
+    "activation": "relu6",
+    "momentum": 0.99,
+    "epsilon": 1e-3,
+}
+
 
 @keras.saving.register_keras_serializable(package="gss_keras")
-class EfficientNetLite(PresetMixin, Forgetful):
-    """Turns photos into feature maps of strides 4, 8, 16 and 32.
+class EfficientNetLite(Backbone):
+    """EfficientNet-Lite: a feature pyramid of strides 4, 8, 16 and 32.
 
-    A chain of inverted residual blocks, each widening a pixel's channels,
-    mixing them over a small neighborhood and narrowing them again. It exists
-    here as the small pretrained backbone that runs on a laptop:
-    `EfficientNetLite.from_preset("efficientnet_lite0")` holds weights trained
+    A stack of inverted residual blocks: 1x1 expansion, depthwise convolution,
+    1x1 projection. It is the small pretrained backbone that runs on a laptop:
+    `EfficientNetLite.from_preset("efficientnet_lite0")` has weights trained
     on ImageNet.
 
-    Every convolution pads as TensorFlow's `"same"` does, so photos of any
-    size work and a map has `ceil(size / stride)` rows and columns. With
-    `trainable = False` the batch statistics stay as they are, in `fit` too.
+    Every convolution uses TensorFlow's "same" padding, so photos of any size
+    work and a feature map has `ceil(size / stride)` rows and columns. With
+    `trainable = False`, `fit` does not update the batch statistics either.
 
     The class is ours rather than KerasHub's so that TensorFlow is not needed
     to load a model saved with it: `pip install keras-hub` requires
@@ -56,13 +58,13 @@ class EfficientNetLite(PresetMixin, Forgetful):
             (1.1, 1.2), (1.2, 1.4) and (1.4, 1.8).
         frozen_stride: 4, 8, 16, 32 or None. Every layer up to the map of that
             stride is frozen, see `freeze_up_to`.
-        dtype: Name or policy of the layers' types, None for the global one.
-        trainable: Whether `fit` may change the weights and batch statistics.
+        dtype: Name or policy of the layers' dtype, None for the global one.
+        trainable: Whether `fit` may update weights and batch statistics.
         **kwargs: `name` of the model.
 
     Call arguments:
         photos: Float or integer array `(batch, height, width, 3)`, raw RGB
-            pixels 0-255. Normalisation happens inside.
+            pixels 0-255. The model normalizes them.
 
     Returns:
         A dict from stride (4, 8, 16 and 32) to a float feature map
@@ -97,39 +99,63 @@ class EfficientNetLite(PresetMixin, Forgetful):
         _check_positive("width", width)
         _check_positive("depth", depth)
 
-        photos = keras.Input((None, None, 3), name="photos")
-        x = layers.Rescaling(
+        arguments = {"width": width, "depth": depth}
+        super().__init__(arguments, dtype, **kwargs)
+        self.normalisation = layers.Rescaling(
             1 / PIXEL_SCALE,
             offset=-PIXEL_MEAN / PIXEL_SCALE,
             dtype=dtype,
             name="normalisation",
-        )(photos)
-        x = _convolution(x, STEM_CHANNELS, 3, "stem", strides=2, dtype=dtype)
-        features, stride = {}, 2
-        for index, block in enumerate(_plan_blocks(width, depth)):
-            x = _inverted_residual(x, *block, f"block_{index}", dtype)
-            stride *= block[1]
+        )
+        self.normalisation.build((None, None, None, 3))
+        self.stem = ConvNorm(
+            STEM_CHANNELS, 3, 2, name="stem", dtype=dtype, **_CONVENTIONS
+        )
+        self.stem.build((None, None, None, 3))
+        self.blocks, lasts = [], {}
+        shape, stride = (None, None, None, STEM_CHANNELS), self.stem.strides
+        for index, (kernel_size, strides, expansion, channels) in enumerate(
+            _plan_blocks(width, depth)
+        ):
+            block = InvertedResidualBlock(
+                channels,
+                kernel_size,
+                strides,
+                expansion,
+                name=f"block_{index}",
+                dtype=dtype,
+            )
+            block.build(shape)
+            shape = block.compute_output_shape(shape)
+            self.blocks.append(block)
+            stride *= strides
             # A later block of the same stride replaces an earlier one.
-            features[stride] = x
-        features = {stride: features[stride] for stride in STRIDES}
-        super().__init__(inputs=photos, outputs=features, **kwargs)
-
-        # Keras' own constructor would not hand this on to the layers.
-        self.trainable = trainable
-        self.dtype_policy = keras.dtype_policies.get(dtype)
-        self._given_dtype = dtype
+            lasts[stride] = index
+        # Stride by the index of its last block, which outputs the level.
+        self._levels = {lasts[stride]: stride for stride in STRIDES}
+        channels = [self.blocks[index].channels for index in self._levels]
+        self.finish(channels, trainable)
         self.width = width
         self.depth = depth
         self.frozen_stride = None
         if frozen_stride is not None:
             self.freeze_up_to(frozen_stride)
 
-    def freeze_up_to(self, stride):
-        """Keep the early layers as they are, weights and batch statistics.
+    def call(self, photos, training=None):
+        x = self.stem(self.normalisation(photos), training=training)
+        features = {}
+        for index, block in enumerate(self.blocks):
+            x = block(x, training=training)
+            if index in self._levels:
+                features[self._levels[index]] = x
+        return features
 
-        What an early layer sees, edges and colors, hardly depends on the
-        task, and its large maps make it the dearest to train. Call it before
-        the model that holds the backbone is compiled.
+    def freeze_up_to(self, stride):
+        """Freeze the early layers, weights and batch statistics.
+
+        Early layers detect edges and colors, which hardly depend on the
+        task, and their large feature maps make them the most expensive to
+        train. Call this before the model that holds the backbone is compiled.
 
         Args:
             stride: 4, 8, 16 or 32. Everything up to the feature map of that
@@ -142,46 +168,97 @@ class EfficientNetLite(PresetMixin, Forgetful):
             raise ValueError(
                 f"`stride` must be one of {STRIDES}. Received: stride={stride}"
             )
-        last = self.output[stride]._keras_history.operation
+        self.normalisation.trainable = self.stem.trainable = False
         is_early = True
-        for layer in self.layers:
-            layer.trainable = not is_early
-            is_early = is_early and layer is not last
+        for index, block in enumerate(self.blocks):
+            block.trainable = not is_early
+            is_early = is_early and self._levels.get(index) != stride
         self.frozen_stride = stride
 
-    @property
-    def channels(self):
-        """Dict from stride to the channels of that feature map."""
-        return {stride: map_.shape[-1] for stride, map_ in self.output.items()}
-
     def get_config(self):
-        """Returns the constructor arguments as a JSON-serializable dict."""
-        return {
-            "width": self.width,
-            "depth": self.depth,
-            "frozen_stride": self.frozen_stride,
-            # None stays None: a preset follows the policy of its user.
-            "dtype": self._given_dtype and self.dtype_policy.name,
-            "name": self.name,
-            "trainable": self.trainable,
-        }
+        """Return the constructor arguments as a JSON-serializable dict."""
+        return {**super().get_config(), "frozen_stride": self.frozen_stride}
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
-class FanOutNormal(keras.initializers.Initializer):
-    """Draws kernels as the official release does, equally on every backend.
+class InvertedResidualBlock(layers.Layer):
+    """Inverted residual block: 1x1 expansion, depthwise conv, 1x1 projection.
 
-    NumPy draws them: JAX would compile one program for every new shape, which
-    took 15 seconds for this backbone. `keras.utils.set_random_seed` governs
-    the numbers.
+    The input is added to the linear output where stride is 1 and the channels
+    are the same.
+
+    Args:
+        channels: Output channels.
+        kernel_size: Side of the depthwise kernel.
+        strides: Stride of the depthwise convolution.
+        expansion: Channels of the depthwise convolution, as a multiple of the
+            input's; without a convolution for it if 1.
+        **kwargs: Passed to `keras.layers.Layer`.
+
+    Call arguments:
+        features: Float tensor of shape `(batch, height, width, any)`.
+        training: Whether batch statistics are used and updated.
+
+    Returns:
+        Tensor `(batch, ceil(height / strides), ceil(width / strides),
+        channels)`.
+
+    Reference:
+        Sandler et al., "MobileNetV2: Inverted Residuals and Linear
+        Bottlenecks", CVPR 2018.
     """
 
-    def __call__(self, shape, dtype=None):
-        """Returns a tensor of `shape` of normal numbers, mean 0."""
-        scale = math.sqrt(2 / (math.prod(shape[:2]) * shape[-1]))
-        generator = np.random.default_rng(random.getrandbits(64))
-        values = scale * generator.standard_normal(shape, dtype="float32")
-        return keras.ops.convert_to_tensor(values, dtype=dtype)
+    def __init__(self, channels, kernel_size, strides=1, expansion=6, **kwargs):
+        super().__init__(**kwargs)
+        self.channels = channels
+        self.kernel_size = kernel_size
+        self.strides = strides
+        self.expansion = expansion
+
+    def build(self, input_shape):
+        width = self.expansion * input_shape[-1]
+        common = {"dtype": self.dtype_policy, **_CONVENTIONS}
+        self.expand = None
+        if self.expansion != 1:
+            self.expand = ConvNorm(width, 1, name="expand", **common)
+            self.expand.build(input_shape)
+        self.depthwise = ConvNorm(
+            width,
+            self.kernel_size,
+            self.strides,
+            is_depthwise=True,
+            name="depthwise",
+            **common,
+        )
+        self.depthwise.build((*input_shape[:-1], width))
+        self.project = ConvNorm(
+            self.channels, 1, name="project", **common | {"activation": None}
+        )
+        self.project.build((*input_shape[:-1], width))
+
+    def call(self, features, training=None):
+        x = features
+        if self.expand:
+            x = self.expand(x, training=training)
+        x = self.depthwise(x, training=training)
+        x = self.project(x, training=training)
+        if self.strides != 1 or features.shape[-1] != self.channels:
+            return x
+        return ops.add(x, features)
+
+    def compute_output_shape(self, input_shape):
+        batch, *sizes, _ = input_shape
+        rounded = (size and -(-size // self.strides) for size in sizes)
+        return (batch, *rounded, self.channels)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "channels": self.channels,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "expansion": self.expansion,
+        }
 
 
 def _check_positive(name, value):
@@ -193,7 +270,7 @@ def _check_positive(name, value):
 
 
 def _plan_blocks(width, depth):
-    """Lists (kernel size, stride, expansion, channels) of every block."""
+    """Return (kernel size, stride, expansion, channels) of every block."""
     blocks = []
     for index, (repeats, kernel, stride, expansion, channels) in enumerate(
         STAGES
@@ -207,54 +284,6 @@ def _plan_blocks(width, depth):
 
 
 def _round_channels(channels, divisor=8):
-    """Rounds to a multiple of `divisor`, at most a tenth downwards."""
+    """Round to a multiple of `divisor`, down by at most a tenth."""
     rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * channels else rounded
-
-
-def _inverted_residual(x, kernel, stride, expansion, channels, name, dtype):
-    """Widens, mixes over a neighborhood, narrows; adds the input if it fits."""
-    inputs, width = x, x.shape[-1]
-    if expansion != 1:
-        x = _convolution(x, expansion * width, 1, f"{name}_expand", dtype=dtype)
-    x = DepthwiseConv2D(
-        kernel,
-        strides=stride,
-        padding="same",
-        use_bias=False,
-        depthwise_initializer=FanOutNormal(),
-        dtype=dtype,
-        name=f"{name}_depthwise_conv",
-    )(x)
-    x = _normalize(x, f"{name}_depthwise", dtype)
-    x = _convolution(
-        x, channels, 1, f"{name}_project", is_linear=True, dtype=dtype
-    )
-    if stride != 1 or width != channels:
-        return x
-    return layers.Add(dtype=dtype, name=f"{name}_add")([x, inputs])
-
-
-def _convolution(
-    x, channels, kernel, name, *, strides=1, is_linear=False, dtype
-):
-    x = Conv2D(
-        channels,
-        kernel,
-        strides=strides,
-        padding="same",
-        use_bias=False,
-        kernel_initializer=FanOutNormal(),
-        dtype=dtype,
-        name=f"{name}_conv",
-    )(x)
-    return _normalize(x, name, dtype, is_linear)
-
-
-def _normalize(x, name, dtype, is_linear=False):
-    x = BatchNormalization(
-        momentum=0.99, epsilon=1e-3, dtype=dtype, name=f"{name}_norm"
-    )(x)
-    if is_linear:
-        return x
-    return layers.ReLU(max_value=6.0, dtype=dtype, name=f"{name}_relu")(x)

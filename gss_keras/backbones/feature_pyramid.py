@@ -1,42 +1,43 @@
-"""Adapts backbones of KerasHub, KerasCV or your own to this package."""
+"""Adapter for backbones of KerasHub, KerasCV or your own."""
 
 import math
 
 import keras
 from keras import layers, ops
 
-from gss_keras.backbones.efficientnet_lite import STRIDES
+from gss_keras.backbones.backbone import Backbone
+from gss_keras.constants import STRIDES
 from gss_keras.ops.padding import crop
 from gss_keras.saving.presets import PresetMixin
 
-# Multiples of no stride and of all, to see whether maps round sizes up.
+# Multiples of no stride and of all, to probe whether sizes are rounded up.
 _UNEVEN_SIZE, _EVEN_SIZE = (163, 97), (192, 128)
 _POSSIBLE_STRIDES = (1, 2, 4, 8, 16, 32, 64)
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class FeaturePyramid(PresetMixin, keras.Model):
-    """Gives a backbone the interface that `LatentPrior` needs.
+    """Feature pyramid of any backbone, with the interface of `LatentPrior`.
 
-    A photo goes through `scale * photo + offset` and then the backbone, and
-    the backbone's maps come out sorted by stride. Strides are found by the
-    size of the maps, never by their names, which differ between libraries.
-    Of several maps with one stride the last is taken. Photos for a backbone
-    that rounds sizes down are padded with zeros to a multiple of the largest
-    stride, and its maps cropped.
+    Photos are normalized as `scale * photo + offset` and the backbone's
+    feature maps are returned by stride. Strides are inferred from the sizes
+    of the feature maps, never from their names, which differ between
+    libraries. Of several feature maps of one stride the last is taken. For a
+    backbone that rounds sizes down, photos are padded with zeros to a
+    multiple of the largest stride, and feature maps are cropped.
 
     Args:
         backbone: A KerasHub backbone with `pyramid_outputs`, a KerasCV
-            backbone with `pyramid_level_inputs`, or a functional
-            `keras.Model` whose outputs are feature maps. One input, channels
-            last.
-        strides: The strides that are wanted, integers.
+            backbone with `pyramid_level_inputs`, a functional `keras.Model`
+            whose outputs are feature maps, or a backbone of this package.
+            One input, channels last.
+        strides: The strides to return, integers.
         scale: Float, or one for each of red, green and blue. Together with
-            `offset` it turns raw pixels 0-255 into what the backbone was
-            trained on: a pretrained KerasHub backbone has both in its image
+            `offset` it normalizes raw pixels 0-255 as in the backbone's
+            training: a pretrained KerasHub backbone has both in its image
             converter. KerasCV's `include_rescaling=True` needs neither.
         offset: Float, or one for each of red, green and blue.
-        trainable: Whether `fit` may change the weights and batch statistics.
+        trainable: Whether `fit` may update weights and batch statistics.
         **kwargs: `name` of the model.
 
     Call arguments:
@@ -70,16 +71,17 @@ class FeaturePyramid(PresetMixin, keras.Model):
         trainable=True,
         **kwargs,
     ):
-        _check_model(backbone)
-        by_stride, rounds_up = _find_maps(backbone, strides)
-        # Without what the backbone computes beyond the wanted maps.
+        functional = _as_functional(backbone)
+        _check_model(functional)
+        by_stride, rounds_up = _find_maps(functional, strides)
+        # Without the layers that only other feature maps need.
         extractor = keras.Model(
-            backbone.inputs[0],
+            functional.inputs[0],
             {stride: by_stride[stride] for stride in strides},
             name=f"{backbone.name}_pyramid",
         )
 
-        photos = keras.Input(backbone.inputs[0].shape[1:], name="photos")
+        photos = keras.Input(functional.inputs[0].shape[1:], name="photos")
         pixels = layers.Rescaling(scale, offset, name="normalisation")(photos)
         if rounds_up:
             features = extractor(pixels)
@@ -92,7 +94,7 @@ class FeaturePyramid(PresetMixin, keras.Model):
             }
         super().__init__(inputs=photos, outputs=features, **kwargs)
 
-        # Keras' own constructor would not hand this on to the layers.
+        # Keras' constructor does not pass this on to the layers.
         self.trainable = trainable
         self._arguments = {
             "backbone": keras.saving.serialize_keras_object(backbone),
@@ -107,7 +109,7 @@ class FeaturePyramid(PresetMixin, keras.Model):
         return {stride: map_.shape[-1] for stride, map_ in self.output.items()}
 
     def get_config(self):
-        """Returns the constructor arguments as a JSON-serializable dict."""
+        """Return the constructor arguments as a JSON-serializable dict."""
         return {
             **self._arguments,
             "name": self.name,
@@ -116,7 +118,7 @@ class FeaturePyramid(PresetMixin, keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        """Builds the model from what `get_config` returns."""
+        """Build the model from its config."""
         backbone = keras.saving.deserialize_keras_object(
             config["backbone"], custom_objects
         )
@@ -125,10 +127,10 @@ class FeaturePyramid(PresetMixin, keras.Model):
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class PadToMultiple(layers.Layer):
-    """Pads maps with zeros, below and on the right, to even sizes.
+    """Zero padding, below and on the right, to a multiple of some size.
 
     Args:
-        multiple: Integer that height and width will be multiples of.
+        multiple: Integer that height and width are padded to a multiple of.
         **kwargs: Passed to `keras.layers.Layer`.
     """
 
@@ -137,26 +139,26 @@ class PadToMultiple(layers.Layer):
         self.multiple = multiple
 
     def call(self, x):
-        """Pads float `(batch, height, width, channels)`."""
+        """Pad float `(batch, height, width, channels)`."""
         height, width = ops.shape(x)[1:3]
         down, right = -height % self.multiple, -width % self.multiple
         return ops.pad(x, [[0, 0], [0, down], [0, right], [0, 0]])
 
     def compute_output_shape(self, input_shape):
-        """Leaves height and width open."""
+        """Leave height and width unknown."""
         return (input_shape[0], None, None, input_shape[-1])
 
     def get_config(self):
-        """Returns the constructor arguments as a JSON-serializable dict."""
+        """Return the constructor arguments as a JSON-serializable dict."""
         return {**super().get_config(), "multiple": self.multiple}
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class CropToPhoto(layers.Layer):
-    """Cuts from a map what `PadToMultiple` added to the photo.
+    """Crop a feature map to the size it has without padding of the photo.
 
     Args:
-        stride: Stride of the map, an integer.
+        stride: Stride of the feature map, an integer.
         **kwargs: Passed to `keras.layers.Layer`.
     """
 
@@ -165,32 +167,32 @@ class CropToPhoto(layers.Layer):
         self.stride = stride
 
     def call(self, features, photos):
-        """Crops float `(batch, height, width, channels)`."""
+        """Crop float `(batch, height, width, channels)`."""
         height, width = ops.shape(photos)[1:3]
         rows, columns = -(-height // self.stride), -(-width // self.stride)
         return crop(features, rows, columns)
 
     def compute_output_shape(self, features_shape, photos_shape):
-        """Leaves height and width open."""
+        """Leave height and width unknown."""
         return (photos_shape[0], None, None, features_shape[-1])
 
     def get_config(self):
-        """Returns the constructor arguments as a JSON-serializable dict."""
+        """Return the constructor arguments as a JSON-serializable dict."""
         return {**super().get_config(), "stride": self.stride}
 
 
 def as_backbone(backbone, strides=STRIDES):
-    """Accepts any backbone that gives, or can be made to give, a pyramid.
+    """Return a backbone with the interface of `LatentPrior`.
 
     Args:
         backbone: A model of `gss_keras.backbones`, any other `keras.Model`
-            whose `channels` is a dict by stride, or whatever
+            whose `channels` is a dict by stride, or any other that
             `FeaturePyramid` takes.
         strides: The strides that are needed, integers.
 
     Returns:
         `backbone` itself if it has the interface, else a `FeaturePyramid`
-        of it, to which raw pixels go unchanged.
+        of it, which passes raw pixels on unchanged.
 
     Raises:
         ValueError: If `backbone` is something else or lacks a stride.
@@ -205,6 +207,14 @@ def as_backbone(backbone, strides=STRIDES):
             )
         return backbone
     return FeaturePyramid(backbone, strides)
+
+
+def _as_functional(backbone):
+    """Return a functional model of a backbone of this package."""
+    if not isinstance(backbone, Backbone):
+        return backbone
+    photos = keras.Input((None, None, 3), name="photos")
+    return keras.Model(photos, list(backbone(photos).values()))
 
 
 def _check_model(backbone):
@@ -230,7 +240,7 @@ def _check_model(backbone):
 
 
 def _feature_maps(backbone):
-    """Lists the symbolic outputs of KerasHub, KerasCV or another model."""
+    """Return the symbolic outputs of KerasHub, KerasCV or another model."""
     if getattr(backbone, "pyramid_outputs", None):
         return list(backbone.pyramid_outputs.values())
     if getattr(backbone, "pyramid_level_inputs", None):
@@ -240,7 +250,7 @@ def _feature_maps(backbone):
 
 
 def _find_maps(backbone, strides):
-    """Finds maps of all strides, and whether they round sizes up."""
+    """Return a feature map per stride, and whether sizes are rounded up."""
     maps = _feature_maps(backbone)
     for size in (_UNEVEN_SIZE, _EVEN_SIZE):
         by_stride = _sort_by_stride(backbone.inputs[0], maps, size)
@@ -257,7 +267,7 @@ def _find_maps(backbone, strides):
 
 
 def _sort_by_stride(photo, maps, size):
-    """Finds the stride of every map by the size it has for one photo size."""
+    """Infer the stride of every feature map from its size for one photo."""
     height, width = (
         fixed or probe
         for fixed, probe in zip(photo.shape[1:3], size, strict=True)

@@ -1,4 +1,4 @@
-"""HRNetV2, a backbone that keeps a map of high resolution throughout."""
+"""HRNetV2, a backbone with a branch of high resolution throughout."""
 
 import keras
 from keras import layers, ops
@@ -7,17 +7,12 @@ from gss_keras.backbones.backbone import (
     PIXEL_DEVIATION,
     PIXEL_MEAN,
     Backbone,
-    check_count,
-    check_counts,
-    open_photos,
+    normalization,
 )
-from gss_keras.backbones.convolution import (
-    ConvolutionBlock,
-    add_and_cut,
-    basic_block,
-    bottleneck_block,
-)
-from gss_keras.backbones.efficientnet_lite import STRIDES
+from gss_keras.backbones.residual import BasicBlock, BottleneckBlock
+from gss_keras.checks import check_count, check_counts
+from gss_keras.constants import STRIDES
+from gss_keras.layers.conv_norm import ConvNorm
 from gss_keras.ops.backend import resize_bilinear
 
 STEM_CHANNELS = 64
@@ -25,11 +20,11 @@ STEM_CHANNELS = 64
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class HRNetV2(Backbone):
-    """Turns photos into feature maps of strides 4, 8, 16 and 32.
+    """HRNetV2: a feature pyramid of strides 4, 8, 16 and 32.
 
-    A branch at 1/4 of the photo runs from start to end; from stage to stage
-    one of half the resolution joins. At the end of every module each branch
-    receives what all the others found, resized to its own size.
+    A branch at 1/4 of the photo runs from the first to the last stage; each
+    further stage adds one of half the resolution. Every module ends with
+    multi-scale fusion: each branch adds all others, resampled to its size.
 
     Args:
         channels: Channels of the four branches, finest first. W18, W32 and
@@ -39,15 +34,15 @@ class HRNetV2(Backbone):
             residual blocks of a branch in each module of the other three;
             one integer for all.
         first_channels: Channels of the 3x3 convolutions of the first stage.
-        pixel_mean: What is subtracted from red, green and blue.
-        pixel_deviation: What red, green and blue are divided by then.
-        dtype: Name or policy of the layers' types, None for the global one.
-        trainable: Whether `fit` may change the weights and batch statistics.
+        pixel_mean: Means of red, green and blue, to normalize photos.
+        pixel_deviation: Standard deviations of red, green and blue.
+        dtype: Name or policy of the layers' dtype, None for the global one.
+        trainable: Whether `fit` may update weights and batch statistics.
         **kwargs: `name` of the model.
 
     Call arguments:
         photos: Float or integer array `(batch, height, width, 3)`, raw RGB
-            pixels 0-255, of any size. Normalisation happens inside.
+            pixels 0-255, of any size. The model normalizes them.
 
     Returns:
         A dict from stride (4, 8, 16 and 32) to a float feature map `(batch,
@@ -86,25 +81,6 @@ class HRNetV2(Backbone):
         blocks = check_counts("blocks", blocks, len(STRIDES))
         check_count("first_channels", first_channels)
 
-        photos, x = open_photos(pixel_mean, pixel_deviation, dtype)
-        for index in range(2):
-            x = ConvolutionBlock(
-                STEM_CHANNELS, 3, 2, dtype=dtype, name=f"stem_{index}"
-            )(x)
-        for index in range(blocks[0]):
-            x = bottleneck_block(
-                x, first_channels, f"stage_0_block_{index}", dtype=dtype
-            )
-        branches = [x]
-        for stage, count in enumerate(modules, start=1):
-            branches = _open_branch(branches, channels, stage, dtype)
-            for module in range(count):
-                branches = _run_module(
-                    branches,
-                    blocks[stage],
-                    f"stage_{stage}_module_{module}",
-                    dtype,
-                )
         arguments = {
             "channels": channels,
             "modules": modules,
@@ -113,14 +89,50 @@ class HRNetV2(Backbone):
             "pixel_mean": list(pixel_mean),
             "pixel_deviation": list(pixel_deviation),
         }
-        features = dict(zip(STRIDES, branches, strict=True))
-        super().__init__(
-            photos, features, arguments, dtype, trainable, **kwargs
-        )
+        super().__init__(arguments, dtype, **kwargs)
+        self.normalisation = normalization(pixel_mean, pixel_deviation, dtype)
+        self.stem, self.first_stage = [], []
+        shape = (None, None, None, 3)
+        for index in range(2):
+            layer = ConvNorm(
+                STEM_CHANNELS, 3, 2, name=f"stem_{index}", dtype=dtype
+            )
+            shape = _append(self.stem, layer, shape)
+        for index in range(blocks[0]):
+            block = BottleneckBlock(
+                first_channels, name=f"stage_0_block_{index}", dtype=dtype
+            )
+            shape = _append(self.first_stage, block, shape)
+        self.stages, shapes = [], [shape]
+        for stage, count in enumerate(modules, start=1):
+            transition = HRTransition(
+                channels[: stage + 1],
+                name=f"stage_{stage}_transition",
+                dtype=dtype,
+            )
+            shapes = _append(self.stages, transition, shapes)
+            for index in range(count):
+                module = HRModule(
+                    blocks[stage],
+                    name=f"stage_{stage}_module_{index}",
+                    dtype=dtype,
+                )
+                _append(self.stages, module, shapes)
+        self.finish(channels, trainable)
+
+    def call(self, photos, training=None):
+        x = self.normalisation(photos)
+        for layer in [*self.stem, *self.first_stage]:
+            x = layer(x, training=training)
+        branches = [x]
+        del x
+        for layer in self.stages:
+            branches = layer(branches, training=training)
+        return dict(zip(STRIDES, branches, strict=True))
 
     @classmethod
     def of_width(cls, width, **kwargs):
-        """Builds one of the paper's models, with random weights.
+        """Build one of the paper's models, with random weights.
 
         Args:
             width: Channels of the finest branch; 18, 32 and 48 in the paper.
@@ -138,11 +150,11 @@ class HRNetV2(Backbone):
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class UpsampleTo(layers.Layer):
-    """Enlarges a map by a factor and then to the size of another map.
+    """Upsample bilinearly by a factor, then to another feature map's size.
 
     The second step does nothing unless a size was rounded up on the way to
-    the coarse map. Both are bilinear, one after the other as in the networks
-    that were trained: at such sizes, one step alone gives other numbers.
+    the coarse feature map. Two steps are what the published networks were
+    trained with: at such sizes, one step alone gives other values.
 
     Args:
         factor: Integer factor of height and width.
@@ -170,68 +182,253 @@ class UpsampleTo(layers.Layer):
         return resize_bilinear(x, *wanted)
 
     def compute_output_shape(self, coarse_shape, fine_shape):
-        """Takes height and width of the fine map."""
+        """Return the fine feature map's height and width."""
         return (*fine_shape[:-1], coarse_shape[-1])
 
     def get_config(self):
-        """Returns the constructor arguments as a JSON-serializable dict."""
+        """Return the constructor arguments as a JSON-serializable dict."""
         return {**super().get_config(), "factor": self.factor}
 
 
-def _open_branch(branches, channels, stage, dtype):
-    """Brings the branches to their channels and adds one of half the size."""
-    opened = []
-    for index, width in enumerate(channels[: stage + 1]):
-        is_new = index == len(branches)
-        x = branches[-1] if is_new else branches[index]
-        if is_new or x.shape[-1] != width:
-            x = ConvolutionBlock(
+@keras.saving.register_keras_serializable(package="gss_keras")
+class HRTransition(layers.Layer):
+    """HRNet transition: 3x3 convolutions to new channels, and a new branch.
+
+    The new branch is the coarsest, at half the size of the last one.
+
+    Args:
+        channels: Channels of the branches, finest first; one more than there
+            are, or as many.
+        **kwargs: Passed to `keras.layers.Layer`.
+
+    Call arguments:
+        branches: List of float tensors `(batch, height, width, any)`, finest
+            first.
+        training: Whether batch statistics are used and updated.
+
+    Returns:
+        List of tensors of these channels. A branch that has them already is
+        returned unchanged.
+    """
+
+    def __init__(self, channels, **kwargs):
+        super().__init__(**kwargs)
+        self.channels = list(channels)
+
+    def build(self, input_shape):
+        self.convs = []
+        for index, width in enumerate(self.channels):
+            is_new = index == len(input_shape)
+            shape = input_shape[-1] if is_new else input_shape[index]
+            if not is_new and shape[-1] == width:
+                self.convs.append(None)
+                continue
+            conv = ConvNorm(
                 width,
                 3,
                 2 if is_new else 1,
-                dtype=dtype,
-                name=f"stage_{stage}_transition_{index}",
-            )(x)
-        opened.append(x)
-    return opened
-
-
-def _run_module(branches, blocks, name, dtype):
-    """Runs every branch for itself, then exchanges what they found."""
-    branches = list(branches)
-    for branch in range(len(branches)):
-        for index in range(blocks):
-            branches[branch] = basic_block(
-                branches[branch], f"{name}_branch_{branch}_block_{index}", dtype
+                name=str(index),
+                dtype=self.dtype_policy,
             )
-    fused = []
-    for to, own in enumerate(branches):
-        received = [
-            _send(x, own, start, to, f"{name}_fuse_{start}_to_{to}", dtype)
-            for start, x in enumerate(branches)
+            _append(self.convs, conv, shape)
+
+    def call(self, branches, training=None):
+        inputs = [*branches, branches[-1]]
+        return [
+            conv(x, training=training) if conv else x
+            for conv, x in zip(self.convs, inputs, strict=False)
         ]
-        fused.append(add_and_cut(received, f"{name}_fuse_{to}", dtype))
-    return fused
+
+    def compute_output_shape(self, input_shape):
+        inputs = [*input_shape, input_shape[-1]]
+        return [
+            conv.compute_output_shape(shape) if conv else shape
+            for conv, shape in zip(self.convs, inputs, strict=False)
+        ]
+
+    def get_config(self):
+        return {**super().get_config(), "channels": list(self.channels)}
 
 
-def _send(x, own, start, to, name, dtype):
-    """Brings a branch's map to the shape of another branch's."""
-    width = own.shape[-1]
-    if start > to:
-        x = ConvolutionBlock(
-            width, 1, is_linear=True, dtype=dtype, name=f"{name}_conv_0"
-        )(x)
-        return UpsampleTo(
-            2 ** (start - to), dtype=dtype, name=f"{name}_upsample"
-        )(x, own)
-    for step in range(to - start):
-        is_last = step == to - start - 1
-        x = ConvolutionBlock(
-            width if is_last else x.shape[-1],
-            3,
-            2,
-            is_linear=is_last,
-            dtype=dtype,
-            name=f"{name}_conv_{step}",
-        )(x)
-    return x
+@keras.saving.register_keras_serializable(package="gss_keras")
+class HRModule(layers.Layer):
+    """HRNet module: basic blocks in each branch, then multi-scale fusion.
+
+    Args:
+        blocks: Number of basic blocks of each branch.
+        **kwargs: Passed to `keras.layers.Layer`.
+
+    Call arguments:
+        branches: List of float tensors `(batch, height, width, channels)`,
+            finest first, each of half the size of the one before.
+        training: Whether batch statistics are used and updated.
+
+    Returns:
+        List of tensors of the same shapes, at least 0.
+    """
+
+    def __init__(self, blocks, **kwargs):
+        super().__init__(**kwargs)
+        self.blocks = blocks
+
+    def build(self, input_shape):
+        dtype = self.dtype_policy
+        # All blocks of the first branch, then those of the second.
+        self.basic_blocks, self.fusions = [], []
+        for branch, shape in enumerate(input_shape):
+            for index in range(self.blocks):
+                name = f"branch_{branch}_block_{index}"
+                block = BasicBlock(name=name, dtype=dtype)
+                _append(self.basic_blocks, block, shape)
+        for target in range(len(input_shape)):
+            # The names of its convolutions tell it from the others.
+            fusion = BranchFusion(target, name="fuse", dtype=dtype)
+            _append(self.fusions, fusion, input_shape)
+
+    def call(self, branches, training=None):
+        branches = list(branches)
+        for index, block in enumerate(self.basic_blocks):
+            branch = index // self.blocks
+            branches[branch] = block(branches[branch], training=training)
+        return [fusion(branches, training=training) for fusion in self.fusions]
+
+    def compute_output_shape(self, input_shape):
+        return list(input_shape)
+
+    def get_config(self):
+        return {**super().get_config(), "blocks": self.blocks}
+
+
+@keras.saving.register_keras_serializable(package="gss_keras")
+class BranchFusion(layers.Layer):
+    """Sum of all branches, resampled to one of them, and ReLU.
+
+    Args:
+        target: Index of the branch that the others are resampled to.
+        **kwargs: Passed to `keras.layers.Layer`.
+
+    Call arguments:
+        branches: List of float tensors `(batch, height, width, channels)`,
+            finest first.
+        training: Whether batch statistics are used and updated.
+
+    Returns:
+        Tensor of the shape of the target branch, at least 0.
+    """
+
+    def __init__(self, target, **kwargs):
+        super().__init__(**kwargs)
+        self.target = target
+
+    def build(self, input_shape):
+        self.resamplings = []
+        for source, shape in enumerate(input_shape):
+            if source == self.target:
+                self.resamplings.append(None)
+                continue
+            resampling = BranchResampling(
+                input_shape[self.target][-1],
+                self.target - source,
+                name=f"{source}_to_{self.target}",
+                dtype=self.dtype_policy,
+            )
+            resampling.build(shape)
+            self.resamplings.append(resampling)
+
+    def call(self, branches, training=None):
+        own, total = branches[self.target], None
+        for x, resampling in zip(branches, self.resamplings, strict=True):
+            if resampling:
+                x = resampling(x, own, training=training)
+            total = x if total is None else ops.add(total, x)
+            del x  # before the activation needs memory
+        return ops.relu(total)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[self.target]
+
+    def get_config(self):
+        return {**super().get_config(), "target": self.target}
+
+
+@keras.saving.register_keras_serializable(package="gss_keras")
+class BranchResampling(layers.Layer):
+    """Resample a branch to the channels and size of another one.
+
+    A finer branch is downsampled by 3x3 convolutions of stride 2, with ReLU
+    between them. A coarser one is projected by a 1x1 convolution and
+    upsampled bilinearly.
+
+    Args:
+        channels: Output channels.
+        levels: How much coarser the other branch is, as a power of 2:
+            negative for a finer one, never 0.
+        **kwargs: Passed to `keras.layers.Layer`.
+
+    Call arguments:
+        features: Float tensor `(batch, height, width, any)`.
+        like: The other branch, `(batch, other height, other width, channels)`.
+        training: Whether batch statistics are used and updated.
+
+    Returns:
+        Tensor of the shape of `like`, of any sign.
+    """
+
+    def __init__(self, channels, levels, **kwargs):
+        super().__init__(**kwargs)
+        self.channels = channels
+        self.levels = levels
+        self.upsample = None
+        if levels < 0:
+            self.upsample = UpsampleTo(
+                2**-levels, name="upsample", dtype=self.dtype_policy
+            )
+            self.upsample.built = True
+
+    def build(self, features_shape, like_shape=None):
+        del like_shape  # known but for the channels
+        self.convs, shape = [], features_shape
+        if self.upsample:
+            conv = ConvNorm(
+                self.channels,
+                1,
+                activation=None,
+                name="conv_0",
+                dtype=self.dtype_policy,
+            )
+            _append(self.convs, conv, shape)
+        for step in range(self.levels):
+            is_last = step == self.levels - 1
+            conv = ConvNorm(
+                self.channels if is_last else shape[-1],
+                3,
+                2,
+                activation=None if is_last else "relu",
+                name=f"conv_{step}",
+                dtype=self.dtype_policy,
+            )
+            shape = _append(self.convs, conv, shape)
+
+    def call(self, features, like, training=None):
+        x = features
+        for conv in self.convs:
+            x = conv(x, training=training)
+        return self.upsample(x, like) if self.upsample else x
+
+    def compute_output_shape(self, features_shape, like_shape):
+        del features_shape
+        return like_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "channels": self.channels,
+            "levels": self.levels,
+        }
+
+
+def _append(stack, layer, shape):
+    """Build a layer, append it and return its output shape."""
+    layer.build(shape)
+    stack.append(layer)
+    return layer.compute_output_shape(shape)

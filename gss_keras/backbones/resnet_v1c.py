@@ -1,18 +1,18 @@
 """ResNet-V1c, a residual network with a deep stem and dilated stages."""
 
 import keras
-from keras import layers
+from keras import ops
 
 from gss_keras.backbones.backbone import (
     PIXEL_DEVIATION,
     PIXEL_MEAN,
     Backbone,
-    check_count,
-    check_counts,
-    open_photos,
+    normalization,
 )
-from gss_keras.backbones.convolution import ConvolutionBlock, bottleneck_block
-from gss_keras.backbones.efficientnet_lite import STRIDES
+from gss_keras.backbones.residual import BottleneckBlock
+from gss_keras.checks import check_count, check_counts
+from gss_keras.constants import STRIDES
+from gss_keras.layers.conv_norm import ConvNorm
 
 # Blocks of each stage, from He et al., "Deep Residual Learning", table 1.
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -20,33 +20,33 @@ BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class ResNetV1c(Backbone):
-    """Turns photos into feature maps of nominal strides 4, 8, 16 and 32.
+    """ResNet-V1c: a feature pyramid of nominal strides 4, 8, 16 and 32.
 
-    Three 3x3 convolutions and a maximum pool bring a photo to a quarter of
-    its size; four stages of residual bottleneck blocks follow. By default the
-    last two stages are dilated instead of strided, so that their maps stay at
-    1/8 of the photo: what `channels` calls 16 and 32 really has stride 8, as
-    `strides` tells.
+    The stem, three 3x3 convolutions and 3x3 max pooling, has stride 4; four
+    stages of residual bottleneck blocks follow. By default the last two
+    stages are dilated instead of strided, so their feature maps stay at 1/8
+    of the photo: the levels 16 and 32 of `channels` really have stride 8, as
+    given in `strides`.
 
     Args:
         depth: 50, 101 or 152, the number of layers.
         stem_channels: Channels of the stem's last convolution; the first two
             have half as many.
-        base_channels: Channels of the first stage's 3x3 convolutions; double
-            in every further stage.
+        base_channels: Channels of the first stage's 3x3 convolutions; they
+            double in every further stage.
         stage_strides: Stride of the first block of each stage.
         dilations: Dilation of the 3x3 convolutions of each stage.
         has_contracted_dilation: Whether the first block of a dilated stage
             has half the stage's dilation.
-        pixel_mean: What is subtracted from red, green and blue.
-        pixel_deviation: What red, green and blue are divided by then.
-        dtype: Name or policy of the layers' types, None for the global one.
-        trainable: Whether `fit` may change the weights and batch statistics.
+        pixel_mean: Means of red, green and blue, to normalize photos.
+        pixel_deviation: Standard deviations of red, green and blue.
+        dtype: Name or policy of the layers' dtype, None for the global one.
+        trainable: Whether `fit` may update weights and batch statistics.
         **kwargs: `name` of the model.
 
     Call arguments:
         photos: Float or integer array `(batch, height, width, 3)`, raw RGB
-            pixels 0-255, of any size. Normalisation happens inside.
+            pixels 0-255, of any size. The model normalizes them.
 
     Returns:
         A dict from nominal stride (4, 8, 16 and 32) to a float feature map
@@ -97,24 +97,6 @@ class ResNetV1c(Backbone):
         dilations = check_counts("dilations", dilations, len(STRIDES))
         check_count("stem_channels", stem_channels)
         check_count("base_channels", base_channels)
-        photos, x = open_photos(pixel_mean, pixel_deviation, dtype)
-        x = _stem(x, stem_channels, dtype)
-        features, settings = {}, (stage_strides, dilations, BLOCKS[depth])
-        for stage, (strides, dilation, blocks) in enumerate(
-            zip(*settings, strict=True)
-        ):
-            is_halved = has_contracted_dilation and dilation > 1
-            first_dilation = dilation // 2 if is_halved else dilation
-            for index in range(blocks):
-                x = bottleneck_block(
-                    x,
-                    base_channels * 2**stage,
-                    f"stage_{stage}_block_{index}",
-                    1 if index else strides,
-                    dilation if index else first_dilation,
-                    dtype,
-                )
-            features[STRIDES[stage]] = x
         arguments = {
             "depth": depth,
             "stem_channels": stem_channels,
@@ -125,9 +107,45 @@ class ResNetV1c(Backbone):
             "pixel_mean": list(pixel_mean),
             "pixel_deviation": list(pixel_deviation),
         }
-        super().__init__(
-            photos, features, arguments, dtype, trainable, **kwargs
-        )
+        super().__init__(arguments, dtype, **kwargs)
+        self.normalisation = normalization(pixel_mean, pixel_deviation, dtype)
+        self.stem = _make_stem(stem_channels, dtype)
+        self.blocks, self._levels = [], {}
+        shape = (None, None, None, stem_channels)
+        for stage, (strides, dilation, blocks) in enumerate(
+            zip(stage_strides, dilations, BLOCKS[depth], strict=True)
+        ):
+            is_contracted = has_contracted_dilation and dilation > 1
+            first_dilation = dilation // 2 if is_contracted else dilation
+            for index in range(blocks):
+                block = BottleneckBlock(
+                    base_channels * 2**stage,
+                    1 if index else strides,
+                    dilation if index else first_dilation,
+                    dtype=dtype,
+                    name=f"stage_{stage}_block_{index}",
+                )
+                block.build(shape)
+                shape = block.compute_output_shape(shape)
+                self.blocks.append(block)
+            # Stride by the index of its last block, which outputs the level.
+            self._levels[len(self.blocks) - 1] = STRIDES[stage]
+        channels = [self.blocks[index].expanded for index in self._levels]
+        self.finish(channels, trainable)
+
+    def call(self, photos, training=None):
+        x = self.normalisation(photos)
+        for layer in self.stem:
+            x = layer(x, training=training)
+        # After a ReLU, padded zeros never win the maximum.
+        x = ops.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
+        x = ops.max_pool(x, 3, 2, data_format="channels_last")
+        features = {}
+        for index, block in enumerate(self.blocks):
+            x = block(x, training=training)
+            if index in self._levels:
+                features[self._levels[index]] = x
+        return features
 
     @property
     def strides(self):
@@ -141,14 +159,14 @@ class ResNetV1c(Backbone):
         return real
 
 
-def _stem(x, channels, dtype):
-    """Brings a photo to a quarter of its size."""
+def _make_stem(channels, dtype):
+    """Return the three 3x3 convolutions of the stem, built."""
+    stem, shape = [], (None, None, None, 3)
     for index, (width, strides) in enumerate(
         ((channels // 2, 2), (channels // 2, 1), (channels, 1))
     ):
-        x = ConvolutionBlock(
-            width, 3, strides, dtype=dtype, name=f"stem_{index}"
-        )(x)
-    # Nothing is below 0 here, so that zeros never win the maximum.
-    x = layers.ZeroPadding2D(1, dtype=dtype, name="stem_pad")(x)
-    return layers.MaxPooling2D(3, 2, dtype=dtype, name="stem_pool")(x)
+        layer = ConvNorm(width, 3, strides, dtype=dtype, name=f"stem_{index}")
+        layer.build(shape)
+        shape = layer.compute_output_shape(shape)
+        stem.append(layer)
+    return stem

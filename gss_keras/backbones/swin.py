@@ -1,5 +1,7 @@
 """Swin Transformer, a backbone of shifted-window attention."""
 
+import itertools
+
 import keras
 import numpy as np
 from keras import layers, ops
@@ -8,12 +10,11 @@ from gss_keras.backbones.backbone import (
     PIXEL_DEVIATION,
     PIXEL_MEAN,
     Backbone,
-    check_count,
-    check_counts,
-    open_photos,
+    normalization,
 )
-from gss_keras.backbones.efficientnet_lite import STRIDES
 from gss_keras.backbones.feature_pyramid import PadToMultiple
+from gss_keras.checks import check_count, check_counts
+from gss_keras.constants import STRIDES
 from gss_keras.layers.convolution import Conv2D
 from gss_keras.layers.dense import Dense
 from gss_keras.layers.window_attention import SwinBlock
@@ -50,35 +51,34 @@ SIZES = {
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class SwinTransformer(Backbone):
-    """Turns photos into feature maps of strides 4, 8, 16 and 32.
+    """Swin Transformer: a feature pyramid of strides 4, 8, 16 and 32.
 
-    Every 4 x 4 pixels become one position; blocks of window attention mix
-    positions, first within windows, then within shifted ones; between two
-    stages each 2 x 2 positions merge into one of twice the channels. Each
-    level leaves through a layer norm of its own, while the next stage goes
-    on from the map before it.
+    Patches of 4 x 4 pixels are embedded; Swin blocks attend within windows
+    that are shifted in every second block; patch merging between two stages
+    halves the resolution and doubles the channels. Each level has a layer
+    norm of its own, which the next stage does not see.
 
-    Photos and maps of any size work: what does not fill a patch, a window or
-    a merged position is filled with zeros below and on the right.
+    Photos of any size work: whatever does not fill a patch, a window or a
+    merged position is padded with zeros below and on the right.
 
     Args:
         width: Channels of the first stage; doubled by every further one.
         depths: Number of blocks of each of the four stages.
         heads: Number of attention heads of each stage.
         window: Side of an attention window in positions.
-        expansion: Hidden width of the perceptrons, in multiples of the
-            channels.
-        drop_path: Probability with which, in training, the last block leaves
-            out a residual branch; it rises to that linearly from 0.
-        pixel_mean: What is subtracted from red, green and blue.
-        pixel_deviation: What red, green and blue are divided by then.
-        dtype: Name or policy of the layers' types, None for the global one.
-        trainable: Whether `fit` may change the weights.
+        expansion: Hidden width of the MLPs, as a multiple of the channels.
+        drop_path: Stochastic depth: probability with which, in training, the
+            last block drops a residual branch. It rises linearly from 0 in
+            the first block.
+        pixel_mean: Means of red, green and blue, to normalize photos.
+        pixel_deviation: Standard deviations of red, green and blue.
+        dtype: Name or policy of the layers' dtype, None for the global one.
+        trainable: Whether `fit` may update the weights.
         **kwargs: `name` of the model.
 
     Call arguments:
         photos: Float or integer array `(batch, height, width, 3)`, raw RGB
-            pixels 0-255. Normalisation happens inside.
+            pixels 0-255. The model normalizes them.
 
     Returns:
         A dict from stride (4, 8, 16 and 32) to a float feature map `(batch,
@@ -86,7 +86,7 @@ class SwinTransformer(Backbone):
 
     Raises:
         ValueError: If an argument has the wrong length or range, or the
-            channels of a stage are no multiple of its heads.
+            channels of a stage are not a multiple of its heads.
 
     Reference:
         Liu et al., "Swin Transformer", ICCV 2021.
@@ -122,28 +122,6 @@ class SwinTransformer(Backbone):
                 f"Received: drop_path={drop_path}"
             )
 
-        photos, x = open_photos(pixel_mean, pixel_deviation, dtype)
-        x = PadToMultiple(STRIDES[0], dtype=dtype, name="pad")(x)
-        x = Conv2D(
-            width, STRIDES[0], STRIDES[0], dtype=dtype, name="patch_embedding"
-        )(x)
-        x = _normalize(x, "patch_norm", dtype)
-        features, rates = {}, _drop_rates(drop_path, depths)
-        for stage, stride in enumerate(STRIDES):
-            if stage:
-                x = PatchMerging(dtype=dtype, name=f"merging_{stage}")(x)
-            for index, rate in enumerate(rates[stage]):
-                x = SwinBlock(
-                    x.shape[-1],
-                    heads[stage],
-                    hidden=expansion * x.shape[-1],
-                    window=window,
-                    shift=window // 2 if index % 2 else 0,
-                    drop_path=rate,
-                    dtype=dtype,
-                    name=f"stage_{stage}_block_{index}",
-                )(x)
-            features[stride] = _normalize(x, f"level_norm_{stage}", dtype)
         arguments = {
             "width": width,
             "depths": depths,
@@ -154,13 +132,67 @@ class SwinTransformer(Backbone):
             "pixel_mean": list(pixel_mean),
             "pixel_deviation": list(pixel_deviation),
         }
-        super().__init__(
-            photos, features, arguments, dtype, trainable, **kwargs
+        super().__init__(arguments, dtype, **kwargs)
+        self.normalisation = normalization(pixel_mean, pixel_deviation, dtype)
+        self.pad = PadToMultiple(STRIDES[0], dtype=dtype, name="pad")
+        self.pad.build((None, None, None, 3))
+        self.patch_embedding = Conv2D(
+            width, STRIDES[0], STRIDES[0], dtype=dtype, name="patch_embedding"
         )
+        self.patch_embedding.build((None, None, None, 3))
+        self.patch_norm = _make_norm("patch_norm", width, dtype)
+        self.mergings, self.blocks = [], []
+        norms, widths, rates = [], [], _drop_rates(drop_path, depths)
+        for stage in range(len(STRIDES)):
+            if stage:
+                merging = PatchMerging(dtype=dtype, name=f"merging_{stage}")
+                merging.build((None, None, None, width))
+                self.mergings.append(merging)
+                width *= 2
+            for index, rate in enumerate(rates[stage]):
+                block = SwinBlock(
+                    width,
+                    heads[stage],
+                    hidden=expansion * width,
+                    window=window,
+                    shift=window // 2 if index % 2 else 0,
+                    drop_path=rate,
+                    dtype=dtype,
+                    name=f"stage_{stage}_block_{index}",
+                )
+                block.build((None, None, None, width))
+                self.blocks.append(block)
+            norms.append(_make_norm(f"level_norm_{stage}", width, dtype))
+            widths.append(width)
+        self.level_norms = norms
+        self.finish(widths, trainable)
+
+    def call(self, photos, training=None):
+        x = self.embed_patches(photos)
+        features, blocks = {}, iter(self.blocks)
+        for stage, depth in enumerate(self._arguments["depths"]):
+            if stage:
+                x = self.mergings[stage - 1](x)
+            for block in itertools.islice(blocks, depth):
+                x = block(x, training=training)
+            features[STRIDES[stage]] = self.level_norms[stage](x)
+        return features
+
+    def embed_patches(self, photos):
+        """Embed patches of 4 x 4 pixels and normalize them.
+
+        Args:
+            photos: As in a call.
+
+        Returns:
+            Float tensor `(batch, ceil(height / 4), ceil(width / 4), width)`.
+        """
+        x = self.pad(self.normalisation(photos))
+        return self.patch_norm(self.patch_embedding(x))
 
     @classmethod
     def of_size(cls, size, **kwargs):
-        """Builds one of the paper's models, with random weights.
+        """Build one of the paper's models, with random weights.
 
         Args:
             size: "tiny", "small", "base" or "large". The paper of generative
@@ -182,11 +214,11 @@ class SwinTransformer(Backbone):
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class PatchMerging(layers.Layer):
-    """Merges each 2 x 2 positions into one of twice the channels.
+    """Patch merging: halve the resolution, double the channels.
 
-    The four positions' channels stand side by side, go through a layer norm
-    and are projected to half their number. Maps of odd sizes are padded with
-    zeros below and on the right.
+    The channels of each 2 x 2 positions are concatenated, layer-normalized
+    and projected to half their number. Feature maps of odd sizes are padded
+    with zeros below and on the right.
 
     Args:
         **kwargs: Passed to `keras.layers.Layer`.
@@ -199,7 +231,7 @@ class PatchMerging(layers.Layer):
 
     Reference:
         Liu et al., "Swin Transformer", ICCV 2021, section 3.1. Positions are
-        put side by side row by row; the original goes column by column, and
+        concatenated row by row; the original goes column by column, and
         mmsegmentation lets the position vary faster than the channel.
     """
 
@@ -232,17 +264,20 @@ class PatchMerging(layers.Layer):
         return self.reduction(self.norm(x))
 
     def compute_output_shape(self, input_shape):
-        """Halves height and width where they are known."""
+        """Return half the height and width, rounded up."""
         batch, *sizes, channels = input_shape
         halves = (size and -(-size // 2) for size in sizes)
         return (batch, *halves, 2 * channels)
 
 
 def _drop_rates(drop_path, depths):
-    """Lists every block's rate by stage, rising linearly from 0."""
+    """Return every block's rate by stage, rising linearly from 0."""
     rates = np.linspace(0.0, drop_path, sum(depths)).tolist()
     return [[rates.pop(0) for _ in range(depth)] for depth in depths]
 
 
-def _normalize(x, name, dtype):
-    return layers.LayerNormalization(epsilon=1e-5, dtype=dtype, name=name)(x)
+def _make_norm(name, channels, dtype):
+    """Return a layer norm, built."""
+    norm = layers.LayerNormalization(epsilon=1e-5, dtype=dtype, name=name)
+    norm.build((None, None, None, channels))
+    return norm

@@ -1,4 +1,4 @@
-"""The command line `gss-keras`: from photos to masks without a program."""
+"""The command-line interface `gss-keras`."""
 
 from gss_keras.cli.main import main
 

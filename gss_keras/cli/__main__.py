@@ -1,4 +1,4 @@
-"""Run the command line with `python -m gss_keras.cli`."""
+"""Run the command-line interface with `python -m gss_keras.cli`."""
 
 import sys
 

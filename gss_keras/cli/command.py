@@ -1,4 +1,4 @@
-"""What the commands have in common."""
+"""Base class and helpers of the commands."""
 
 import dataclasses
 
@@ -7,32 +7,32 @@ OK, FAILED, SOME_SKIPPED = 0, 1, 2
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
-    """A command: its fields are its options, `run` does it.
+    """Base class of commands, whose fields are the command-line options.
 
-    `run` returns an exit status and a dict of what there is to say, which
-    JSON must know. What it prints is for people.
+    `run` returns the exit status and a report, a JSON-serializable dict. What
+    it prints is for people, not for scripts.
     """
 
     json: bool = False
-    """Print one JSON object as the only line of standard output; all that is
-    for people goes to standard error."""
+    """Print the report as one line of JSON to standard output, and everything
+    else to standard error."""
 
     def run(self):
-        """Do it; return the exit status and a dict."""
+        """Run the command; return the exit status and the report."""
         raise NotImplementedError
 
 
 def load_segmenter(preset):
-    """Load a segmenter of either kind, see `from_preset`.
+    """Load a generative or discriminative segmenter, see `from_preset`.
 
     Raises:
-        ValueError: If there is no such preset or it holds another model.
+        ValueError: If the preset does not exist or contains another model.
     """
     from gss_keras.models.base_segmenter import BaseSegmenter
 
     return BaseSegmenter.from_preset(preset)
 
 
-def say(*lines):
-    """Print lines for people; they do not wait in a buffer."""
+def echo(*lines):
+    """Print lines and flush, so that piped output shows progress, too."""
     print(*lines, sep="\n", flush=True)  # noqa: T201

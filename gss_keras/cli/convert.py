@@ -1,4 +1,4 @@
-"""`gss-keras convert`: published weights become presets."""
+"""`gss-keras convert`: convert published weights to presets."""
 
 import dataclasses
 import sys
@@ -8,19 +8,19 @@ from gss_keras.cli.command import FAILED, OK, Command
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Convert(Command):
-    """Turn published weights into presets.
+    """Convert published weights to presets.
 
-    Of dalle, gss, backbone and efficientnet_lite0: `gss-keras convert dalle
-    --help` tells the options.
+    Converters: dalle, gss, backbone and efficientnet_lite0. `gss-keras convert
+    dalle --help` lists the options of one.
     """
 
     def run(self):
-        """Never called: `convert` reads its own arguments."""
+        """Never called, since `convert` parses its own arguments."""
         raise NotImplementedError
 
 
 def convert(arguments):
-    """Run a command of `weights_conversion`.
+    """Run a converter of `weights_conversion`.
 
     Args:
         arguments: List of strings, such as `["dalle", "--download"]`.
@@ -30,7 +30,7 @@ def convert(arguments):
     """
     import tyro
 
-    # Only here: they read files of PyTorch, which no other command does.
+    # Imported here, since no other command needs the converters.
     from weights_conversion import backbones, dalle, efficientnet_lite, gss
 
     commands = {

@@ -1,4 +1,4 @@
-"""`gss-keras demo`: the live page."""
+"""`gss-keras demo`: serve the demo page."""
 
 import dataclasses
 
@@ -7,21 +7,21 @@ from gss_keras.cli.command import OK, Command
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Demo(Command):
-    """Serve a page on which photos are segmented in the browser, offline."""
+    """Serve a local web page to segment photos and inspect tokens, offline."""
 
     preset: str = "camvid"
-    """Folder or name of a preset of a generative segmenter."""
+    """Folder or name of a generative segmenter's preset."""
     host: str = "127.0.0.1"
-    """Address to listen at; the default is reached from this computer alone."""
+    """Address to listen on; by default, only this computer can connect."""
     port: int = 8000
-    """Port to listen at; 0 for any that is free."""
+    """Port to listen on; 0 for any free port."""
     max_pixels: int = 786_432
-    """Pixels that larger photos are reduced to."""
+    """Maximum number of pixels; larger photos are downscaled."""
     open_browser: bool = False
-    """Open the page in the browser."""
+    """Open the page in the default browser."""
 
     def run(self):
-        """Serve until Ctrl+C."""
+        """Serve the page until interrupted with Ctrl+C."""
         from gss_keras.demo import serve
 
         serve(

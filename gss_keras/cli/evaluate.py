@@ -1,4 +1,4 @@
-"""`gss-keras evaluate`: score a preset as its benchmark does."""
+"""`gss-keras evaluate`: evaluate a preset as its benchmark does."""
 
 import dataclasses
 import pathlib
@@ -10,8 +10,8 @@ from gss_keras.cli.command import (
     OK,
     SOME_SKIPPED,
     Command,
+    echo,
     load_segmenter,
-    say,
 )
 from gss_keras.data.submission import Submission
 from gss_keras.models.metrics import harmonic_mean
@@ -19,70 +19,74 @@ from gss_keras.models.metrics import harmonic_mean
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Evaluate(Command):
-    """Score a preset on a data set, class by class.
+    """Evaluate a preset on a data set: mIoU, and scores of each class.
 
-    Exit status 1 also if `--expect` did not come out, 2 if files were left
-    out with `--skip-bad-files`.
+    The exit status is also 1 if the mIoU differs from `--expect`, and 2 if
+    `--skip-bad-files` skipped files.
     """
 
     preset: str = "camvid"
     """Folder or name of a preset."""
     dataset: str = "folders"
-    """Name in the catalog; "mseg" for all of its test sets."""
+    """Name of a data set in the catalog; "mseg" for all MSeg test sets."""
     data_dir: pathlib.Path | None = None
+    """Folder of the data set."""
     split: str = "val"
     photos: pathlib.Path | None = None
     """Folder of your own photos."""
     masks: pathlib.Path | None = None
-    """Folder of their masks of class ids: `a.png` for `a.jpg`."""
+    """Folder of their masks, images of class ids: `a.png` for `a.jpg`."""
     window: tuple[int, int] | Literal["whole"] | None = None
-    """Height and width of windows; by default as the preset was made."""
+    """Height and width of sliding windows; by default those of the preset."""
     stride: tuple[int, int] | None = None
+    """Vertical and horizontal stride of the windows."""
     fit: tuple[int, int] | Literal["none"] | None = None
-    """Longest and shortest side that photos are scaled to fit in, keeping
-    their ratio; by default as for the published scores."""
+    """Long and short side that photos are resized to fit, keeping the aspect
+    ratio; "none" for the original size. By default as for the published
+    scores."""
     scales: tuple[float, ...] = (1.0,)
-    """Sizes, relative to that, to average class probabilities over."""
+    """Resize factors, relative to `fit`, for multi-scale testing: class
+    probabilities are averaged over them."""
     flip: bool = False
-    """Average over mirrored photos too."""
+    """Average over horizontally flipped photos, too."""
     map_probabilities: bool = False
-    """MSeg: add up probabilities of universal classes, instead of mapping the
-    likeliest one as the published scores do."""
+    """MSeg: sum the probabilities of the universal classes that map to a
+    class, instead of mapping the argmax as the published scores do."""
     limit: int | None = None
-    """Evaluate only so many photos, evenly spread."""
+    """Maximum number of photos to evaluate, evenly spaced in the data set."""
     skip_bad_files: bool = False
-    """Go on without files that cannot be read, and list them."""
+    """Skip unreadable files, and list them."""
     output: pathlib.Path = pathlib.Path("outputs/evaluation")
-    """Folder for scores.json, tables of the classes and pictures of them."""
+    """Folder for scores.json, tables of class scores and plots."""
     save_predictions: pathlib.Path | None = None
-    """Folder for the predicted masks, as the benchmark's server takes them."""
+    """Folder for the predicted masks, in the benchmark server's format."""
     expect: float | None = None
-    """The mIoU that should come out, in percent."""
+    """Expected mIoU, in percent."""
     tolerance: float = 0.1
-    """How far from it is close enough."""
+    """Largest difference from the expected mIoU, in percentage points."""
 
     def run(self):
-        """Evaluate, write the scores and say them."""
+        """Evaluate the preset; write and print the scores."""
         segmenter = load_segmenter(self.preset)
         sources = self._sources(segmenter)
         scores = {
             name: self._evaluate(segmenter, name, source)
             for name, source in sources.items()
         }
-        found = {name: one["mIoU"] for name, one in scores.items()}
-        mean = harmonic_mean(list(found.values()))
-        if len(found) > 1:
-            found["harmonic mean"] = mean
-        say(", ".join(f"{name} mIoU {iou:.2f}" for name, iou in found.items()))
+        mious = {name: result["mIoU"] for name, result in scores.items()}
+        mean = harmonic_mean(list(mious.values()))
+        if len(mious) > 1:
+            mious["harmonic mean"] = mean
+        echo(", ".join(f"{name} mIoU {iou:.2f}" for name, iou in mious.items()))
         skipped = self._skipped(sources)
-        report = {"mIoU": found, "scores": scores, "skipped": skipped}
+        report = {"mIoU": mious, "scores": scores, "skipped": skipped}
         status = SOME_SKIPPED if skipped else OK
         if self.expect is not None:
-            came_out = abs(mean - self.expect) <= self.tolerance
-            answer = "came out" if came_out else "did not come out"
-            say(f"{self.expect:.2f} {answer}: {mean:.2f}")
-            report["came_out"] = came_out
-            status = status if came_out else FAILED
+            is_reproduced = abs(mean - self.expect) <= self.tolerance
+            verdict = "reproduced" if is_reproduced else "not reproduced"
+            echo(f"expected mIoU {self.expect:.2f} {verdict}: {mean:.2f}")
+            report["came_out"] = is_reproduced
+            status = status if is_reproduced else FAILED
         return status, report
 
     def _sources(self, segmenter):
@@ -96,10 +100,13 @@ class Evaluate(Command):
             return evaluation.open_sources(
                 self.dataset, self.data_dir, self.split
             )
-        raise ValueError("Give `--data-dir`, or `--photos` and `--masks`.")
+        raise ValueError(
+            "A data set must be given with `--data-dir`, or with `--photos` "
+            "and `--masks`. Received: neither"
+        )
 
     def _evaluate(self, segmenter, name, source):
-        """Evaluate on one source; write its scores and the predictions."""
+        """Evaluate one source; write its scores and predictions."""
         output = self.output / name
         views = evaluation.published_views(name, self.scales, self.flip)
         if self.fit is not None:
@@ -113,9 +120,9 @@ class Evaluate(Command):
             folder = self.save_predictions / name
             submission = Submission(folder, name, source.num_classes)
         if self.skip_bad_files:
-            # What an earlier evaluation left out is no news of this one.
-            self._report(name).unlink(missing_ok=True)
-            source = data.SkipBadFiles(source, self._report(name), True)
+            # Discard the list of an earlier evaluation.
+            self._bad_files(name).unlink(missing_ok=True)
+            source = data.SkipBadFiles(source, self._bad_files(name), True)
 
         def save(record, mask):
             if submission is not None:
@@ -126,10 +133,10 @@ class Evaluate(Command):
             self.limit, save, verbose=1, **maps,
         )  # fmt: skip
         evaluation.write(scores, output)
-        say(f"\n{name}, {scores['photos']} photos", evaluation.table(scores))
+        echo(f"\n{name}, {scores['photos']} photos", evaluation.table(scores))
         return evaluation.as_json(scores)
 
-    def _report(self, name):
+    def _bad_files(self, name):
         return self.output / name / "bad_files.txt"
 
     def _skipped(self, sources):
@@ -138,8 +145,8 @@ class Evaluate(Command):
         skipped = [
             {"file": file, "reason": reason}
             for name in sources
-            for file, reason in data.read_report(self._report(name))
+            for file, reason in data.read_report(self._bad_files(name))
         ]
         if skipped:
-            say(f"{len(skipped)} left out: {skipped[0]['file']} ...")
+            echo(f"{len(skipped)} skipped: {skipped[0]['file']} ...")
         return skipped

@@ -1,18 +1,18 @@
-"""`gss-keras export`: a model for TensorFlow Serving or ONNX Runtime."""
+"""`gss-keras export`: export for TensorFlow Serving or ONNX Runtime."""
 
 import dataclasses
 import pathlib
 from typing import Literal
 
-from gss_keras.cli.command import OK, Command, load_segmenter, say
+from gss_keras.cli.command import OK, Command, echo, load_segmenter
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Export(Command):
-    """Write a model that runs where this package is not installed."""
+    """Export a segmenter that runs without this package."""
 
     path: pathlib.Path
-    """A new or empty folder, or for ONNX a new file in `.onnx`."""
+    """New or empty folder, or for ONNX a new `.onnx` file."""
     preset: str = "camvid"
     """Folder or name of a preset."""
     format: Literal["tf_saved_model", "onnx"] = "tf_saved_model"
@@ -20,21 +20,23 @@ class Export(Command):
         "masks",
         "confidence",
     )
-    """What it answers for each photo."""
+    """Outputs of the exported model."""
     size: tuple[int, int] | None = None
-    """Height and width that every photo must have; any by default."""
+    """Fixed height and width of the photos; dynamic by default."""
     window: tuple[int, int] | Literal["whole"] | None = None
-    """Height and width of windows; by default as the preset was made."""
+    """Height and width of sliding windows; by default those of the preset."""
     stride: tuple[int, int] | None = None
+    """Vertical and horizontal stride of the windows."""
     version: int | Literal["next"] | None = None
-    """Write into a folder of that number, as TensorFlow Serving reads it."""
+    """Version number, written to a subfolder of that name as TensorFlow
+    Serving expects; "next" for the latest one plus 1."""
     warmup_sizes: tuple[tuple[int, int], ...] = ()
-    """Heights and widths of photos that TensorFlow Serving tries out first."""
+    """Heights and widths of the warm-up requests of TensorFlow Serving."""
     max_batch_size: int | None = None
-    """Most photos that TensorFlow Serving answers together."""
+    """Maximum batch size of TensorFlow Serving's request batching."""
 
     def run(self):
-        """Export and say where to."""
+        """Export the preset and print the output path."""
         segmenter = load_segmenter(self.preset)
         optional = {
             name: getattr(self, name)
@@ -51,5 +53,5 @@ class Export(Command):
             outputs=self.outputs,
             **optional,
         )
-        say(f"wrote {written}")
+        echo(f"wrote {written}")
         return OK, {"path": str(written), "format": self.format}

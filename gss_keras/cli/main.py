@@ -1,4 +1,4 @@
-"""Read the command line, run a command, report errors in one line."""
+"""Parse the command line, run a command, report errors in one line."""
 
 import contextlib
 import functools
@@ -26,9 +26,9 @@ _COMMANDS = {
 }
 _HELP = """Generative semantic segmentation: photos in, masks out.
 
-Exit status: 0 when all is done, 1 for an error, 2 when some files were
-skipped. The environment variable KERAS_BACKEND chooses tensorflow, jax or
-torch. `gss-keras COMMAND --help` tells the options of a command."""
+Exit status: 0 on success, 1 on error, 2 if some files were skipped. The
+environment variable KERAS_BACKEND selects tensorflow, jax or torch.
+`gss-keras COMMAND --help` lists the options of a command."""
 _TRACEBACK = "GSS_KERAS_TRACEBACK"
 _INTERRUPTED = 130
 
@@ -36,16 +36,16 @@ _INTERRUPTED = 130
 def main(arguments=None):
     """Run a command of `gss-keras`.
 
-    What a user can mend, such as a missing folder or a broken file, ends with
-    one message; the environment variable `GSS_KERAS_TRACEBACK=1` shows where
-    it came from.
+    Errors that a user can fix, such as a missing folder or a broken file, are
+    printed as one message; with the environment variable
+    `GSS_KERAS_TRACEBACK=1` they are raised, which shows the traceback.
 
     Args:
-        arguments: List of strings; by default those of this process.
+        arguments: List of strings; `sys.argv[1:]` by default.
 
     Returns:
-        The exit status: 0 when all is done, 1 for an error, 2 when some files
-        were skipped, 130 when interrupted.
+        The exit status: 0 on success, 1 on error, 2 if some files were
+        skipped, 130 if interrupted.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments[:1] == ["--version"]:
@@ -55,7 +55,7 @@ def main(arguments=None):
         return OK
     wants_json = "--json" in arguments
     try:
-        # What was asked for as JSON stands alone on standard output.
+        # With `--json`, only the JSON goes to standard output.
         with (
             contextlib.redirect_stdout(sys.stderr)
             if wants_json
@@ -77,13 +77,13 @@ def main(arguments=None):
 
 
 def _run(arguments):
-    """Return the exit status and the report of a command; None for none."""
+    """Run a command; return its exit status and report, None without one."""
     if arguments[:1] == ["convert"]:
         return convert(arguments[1:]), None
     try:
         command = _parse(arguments)
     except SystemExit as stop:
-        # Two is the status for skipped files here.
+        # The parser exits with 2, which means skipped files here.
         return FAILED if stop.code else OK, None
     return command.run()
 

@@ -1,21 +1,21 @@
-"""Find the photos that a user named, and names for what is made of them."""
+"""Find input photos and derive the names of their outputs."""
 
 import collections
 import dataclasses
 import os
 import pathlib
 
-from gss_keras.data.photos import ENDINGS
+from gss_keras.data.photos import EXTENSIONS
 
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What the files and folders of a command hold.
+    """Photos that were found in files and folders.
 
     Attributes:
-        photos: Dict from a name without ending, `/` between folders, to the
-            path of a photo.
-        others: Number of files in the folders that do not end like photos.
+        photos: Dict from output name, a relative path with `/` between
+            folders, usually without extension, to the path of the photo.
+        others: Number of files in the folders without a photo's extension.
     """
 
     photos: dict
@@ -23,22 +23,21 @@ class Found:
 
 
 def find_photos(inputs, output):
-    """List photos, those in folders of folders included.
+    """Find photos in files and, recursively, in folders.
 
-    A file that was named is taken whatever its ending; in a folder, only
-    those are that end like photos. Hidden files and the output folder are
-    passed over.
+    An input file is accepted with any extension; in folders, only files with
+    a photo's extension are. Hidden files and the output folder are skipped.
 
     Args:
         inputs: Paths of files and folders.
-        output: Path of the folder that results go into.
+        output: Path of the output folder.
 
     Returns:
         A `Found`.
 
     Raises:
-        ValueError: If an input does not exist, there is no photo, or two
-            would get the same name.
+        ValueError: If an input does not exist, no photo is found, or two
+            photos would get the same output name.
     """
     output, others, found = pathlib.Path(output).absolute(), 0, []
     folders = [path for path in inputs if pathlib.Path(path).is_dir()]
@@ -51,44 +50,47 @@ def find_photos(inputs, output):
         if given.is_file():
             found.append((pathlib.PurePath(given.name), given))
             continue
-        # Several folders may hold photos of the same names.
-        above = given.absolute().name if len(folders) > 1 else ""
-        for path in _files_in(given, output):
-            if path.suffix.lower() in ENDINGS:
-                found.append((above / path.relative_to(given), path))
+        # Several folders may contain photos with the same names.
+        prefix = given.absolute().name if len(folders) > 1 else ""
+        for path in _walk_files(given, output):
+            if path.suffix.lower() in EXTENSIONS:
+                found.append((prefix / path.relative_to(given), path))
             else:
                 others += 1
     if not found:
         raise ValueError(
-            f"There must be a photo, a file that ends in {', '.join(ENDINGS)}. "
-            f"Received: {', '.join(map(str, inputs))} with {others} other files"
+            "The inputs must contain a photo, a file with one of the "
+            f"extensions {', '.join(EXTENSIONS)}. Received: "
+            f"{', '.join(map(str, inputs))} with {others} other files"
         )
-    return Found(_named(found), others)
+    return Found(_by_unique_name(found), others)
 
 
-def _files_in(folder, output):
-    for place, folders, files in os.walk(folder):
-        place = pathlib.Path(place)
-        folders[:] = sorted(
+def _walk_files(root, output):
+    for folder, subfolders, files in os.walk(root):
+        folder = pathlib.Path(folder)
+        subfolders[:] = sorted(
             name
-            for name in folders
-            if name[0] != "." and (place / name).absolute() != output
+            for name in subfolders
+            if name[0] != "." and (folder / name).absolute() != output
         )
-        yield from (place / n for n in sorted(files) if n[0] != ".")
+        yield from (folder / n for n in sorted(files) if n[0] != ".")
 
 
-def _named(found):
-    """Name photos by their place, with the ending where it is needed."""
-    count = collections.Counter(place.with_suffix("") for place, _ in found)
+def _by_unique_name(found):
+    """Name photos by relative path, with the extension if it is needed."""
+    count = collections.Counter(
+        relative.with_suffix("") for relative, _ in found
+    )
     photos = {}
-    for place, path in found:
-        short = place.with_suffix("")
-        name = (short if count[short] == 1 else place).as_posix()
+    for relative, path in found:
+        stem = relative.with_suffix("")
+        name = (stem if count[stem] == 1 else relative).as_posix()
         if name in photos:
             raise ValueError(
-                "No two photos may have the same name, since their masks "
-                "would be one file. Segment them in two calls. Received: "
-                f"{photos[name]} and {path}"
+                "Photos must have different names, since their masks would "
+                "overwrite each other. Segment them into separate output "
+                f"folders. Received: {photos[name]} and {path}"
             )
         photos[name] = path
     return photos

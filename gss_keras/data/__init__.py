@@ -1,4 +1,4 @@
-"""Read photos and masks, change them alike, feed them to `fit`."""
+"""Data sets, joint augmentation of photos and masks, batches for `fit`."""
 
 import importlib
 
@@ -38,7 +38,7 @@ __all__ = [
 
 
 def __getattr__(name):
-    """Find the drawn data where they were before `gss_keras.synthetic`."""
+    """Keep the old import paths of modules moved to `gss_keras.synthetic`."""
     if name in ("miniature", "streets", "label_maps"):
         return importlib.import_module(f"gss_keras.synthetic.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,35 +1,34 @@
-"""ADE20K, photos of scenes of all kinds with 150 classes."""
+"""ADE20K: indoor and outdoor scenes with 150 classes."""
 
 from pathlib import Path
 
 import numpy as np
 
+from gss_keras.constants import IGNORE_LABEL
 from gss_keras.data.cards import card, check_folders, check_split
-from gss_keras.data.sources import PairedFiles, pair_files, pictures_in
-from gss_keras.maskige.mapping import IGNORE_LABEL
+from gss_keras.data.sources import PairedFiles, list_images, pair_files
 
 _ROOT = "ADEChallengeData2016"
 _FOLDERS = {"train": "training", "val": "validation"}
 
 
 class ADE20K(PairedFiles):
-    """Reads ADE20K as the scene parsing benchmark published it.
+    """Read ADE20K in the layout of the scene parsing benchmark.
 
-    Photos of many sizes, a few of them gray. The files count the classes
-    from 1 and hold 0 for everything else; the masks count from 0 and hold
-    255 for the rest.
+    Photos vary in size; a few are grayscale. Label files use ids 1-150 for
+    the classes and 0 for unlabeled pixels; masks use 0-149 and 255.
 
     Args:
-        data_dir: Path of the folder that holds `ADEChallengeData2016/`, or of
-            that folder itself.
+        data_dir: Path of the folder that contains `ADEChallengeData2016/`, or
+            of that folder itself.
         split: `"train"` (20,210 photos) or `"val"` (2000).
 
     Attributes:
-        names: Tuple of the file names without ending, in order.
+        names: Tuple of the sorted file names without extension.
 
     Raises:
         ValueError: If `split` is unknown, a folder is missing or empty, or a
-            photo has no mask; see `PairedFiles` for single files.
+            photo has no mask. See `PairedFiles` for errors in single files.
 
     Reference:
         Zhou et al., "Scene Parsing through ADE20K Dataset", 2017.
@@ -52,8 +51,8 @@ class ADE20K(PairedFiles):
         masks = root / "annotations" / _FOLDERS[split]
         check_folders("ade20k", data_dir, photos, masks)
         names, photo_paths, mask_paths = pair_files(
-            pictures_in(photos, "data_dir", (".jpg",)),
-            pictures_in(masks, "data_dir", (".png",)),
+            list_images(photos, "data_dir", (".jpg",)),
+            list_images(masks, "data_dir", (".png",)),
             photos,
             masks,
         )
@@ -67,11 +66,11 @@ class ADE20K(PairedFiles):
 
 
 def ade20k_table():
-    """Return what the ids in ADE20K's label files mean.
+    """Return the lookup table from ADE20K's label ids to class ids.
 
     Returns:
         int32 array `(65536,)`: 0-149 for the ids 1-150, 255 for 0 and 255,
-        -1 for what is no id.
+        -1 for invalid ids.
 
     Example:
         >>> ade20k_table()[[0, 1, 150, 151]].tolist()

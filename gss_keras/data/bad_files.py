@@ -1,4 +1,4 @@
-"""Go on without the few files that cannot be read, and report them."""
+"""Skip the few files that cannot be read, and report them."""
 
 import contextlib
 from pathlib import Path
@@ -7,19 +7,19 @@ import numpy as np
 
 
 class SkipBadFiles:
-    """Replaces records that cannot be read by the next one that can.
+    """Replace each unreadable record with the next readable one.
 
-    One truncated photo among 20,000 then does not end a training of days.
-    Which record replaces which depends on the files alone, never on workers
-    or on the order in which records are asked for. Every bad record is
-    written to a text file once, also when several worker processes meet it.
+    One truncated photo among 20,000 must not abort a training run of several
+    days. The replacement depends only on the files, never on the number of
+    workers or the order of access. Every bad record is written to a text file
+    once, even if several worker processes encounter it.
 
     Args:
         source: A source such as `Folders`.
-        report: Path of the text file to which bad records are added; its
-            folder is made. See `read_report`.
-        blank_masks: Whether the mask of a replacement is 255 everywhere. For
-            evaluation: no record then counts twice.
+        report: Path of the text file to which bad records are appended; its
+            folder is created. See `read_report`.
+        blank_masks: Whether the mask of a replacement is 255 everywhere. Use
+            it for evaluation, so that no record counts twice.
 
     Attributes:
         classes: Tuple of the class names.
@@ -69,13 +69,13 @@ class SkipBadFiles:
         return len(self.source)
 
     def __getitem__(self, index):
-        """Read one record, or the next one that can be read.
+        """Read one record, or the next readable one.
 
         Args:
             index: Position, an int in `[-len(self), len(self))`.
 
         Returns:
-            A dict as of the source; a replacement has its own `"name"`.
+            A record of the source. A replacement keeps its own `"name"`.
         """
         count = len(self)
         if not -count <= index < count:
@@ -83,27 +83,27 @@ class SkipBadFiles:
                 f"`index` must be at least {-count} and below {count}. "
                 f"Received: index={index}"
             )
-        for step in range(count):
-            place = (index + step) % count
+        for offset in range(count):
+            position = (index + offset) % count
             try:
-                record = self.source[place]
+                record = self.source[position]
             except (ValueError, OSError) as error:
-                self._add(place, error)
+                self._report(position, error)
                 continue
-            if step and self.blank_masks:
+            if offset and self.blank_masks:
                 blank = np.full_like(record["mask"], self.ignore_label)
                 record = record | {"mask": blank}
             return record
         raise ValueError(
-            "`source` must hold at least one record that can be read. "
-            f"Received: {count} of {count} are bad; {self.report} says why."
+            "`source` must contain at least one readable record. "
+            f"Received: {count} of {count} are unreadable; see {self.report}."
         )
 
-    def _add(self, place, error):
-        """Add a bad record to the report, unless it is there."""
+    def _report(self, position, error):
+        """Append a bad record to the report unless it is already there."""
         names = getattr(self.source, "names", None)
-        name = f"record {place}" if names is None else names[place]
-        # One line for each record, whatever the error says.
+        name = f"record {position}" if names is None else names[position]
+        # One line per record, even if the error message has several.
         line = "\t".join(" ".join(str(part).split()) for part in (name, error))
         if line in self._reported:
             return
@@ -115,19 +115,21 @@ class SkipBadFiles:
                     if line not in file.read().splitlines():
                         file.write(line + "\n")
                         file.flush()
-        except OSError as failure:
-            raise ValueError(_unwritable(self.report, failure)) from failure
+        except OSError as write_error:
+            raise ValueError(
+                _unwritable(self.report, write_error)
+            ) from write_error
 
 
 def read_report(path):
-    """Read the records that `SkipBadFiles` left out.
+    """Return the records that `SkipBadFiles` skipped.
 
     Args:
         path: Path of the report.
 
     Returns:
-        Tuple of pairs: the name of a record and why it cannot be read, with
-        the path of the file.
+        Tuple of pairs: the name of a record and the error message, which
+        includes the path of the file.
 
     Raises:
         ValueError: If there is no such file.
@@ -136,7 +138,7 @@ def read_report(path):
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise ValueError(
-            "`path` must be a report that `SkipBadFiles` wrote. "
+            "`path` must be a report written by `SkipBadFiles`. "
             f"Received: path={str(path)!r} ({error})"
         ) from error
     pairs = (line.partition("\t") for line in lines if line)
@@ -145,11 +147,11 @@ def read_report(path):
 
 @contextlib.contextmanager
 def _locked(file):
-    """Keep other processes out while a file is read and added to."""
+    """Hold an exclusive lock on a file."""
     try:
         import fcntl
     except ImportError:
-        # Windows: two processes may then both add the same record.
+        # Windows has no `fcntl`: two processes may report the same record.
         yield
         return
     fcntl.flock(file, fcntl.LOCK_EX)
@@ -160,7 +162,7 @@ def _locked(file):
 
 
 def _unwritable(report, error):
-    """Return what to say of a report that cannot be written."""
+    """Return the error message for a report that cannot be written."""
     return (
         "`report` must be a file that can be written. Received: "
         f"report={str(report)!r} ({error}). Name another file or free space."

@@ -1,20 +1,20 @@
-"""CamVid, real street photos with 11 classes, in its two layouts."""
+"""CamVid: street scenes with 11 classes, in both published layouts."""
 
 from pathlib import Path
 
 import numpy as np
 
+from gss_keras.constants import IGNORE_LABEL
 from gss_keras.data.cards import card, check_folders, check_split
 from gss_keras.data.files import read_color_mask
 from gss_keras.data.sources import (
     Folders,
     PairedFiles,
+    list_images,
     pair_files,
-    pictures_in,
 )
-from gss_keras.maskige.mapping import IGNORE_LABEL
 
-# The 32 classes as published: color in the files, class among the 11.
+# The 32 classes as published: RGB color in the files, and one of 11 classes.
 CAMVID_32 = {
     "Animal": ((64, 128, 64), "pedestrian"),
     "Archway": ((192, 0, 128), "building"),
@@ -52,14 +52,14 @@ CAMVID_32 = {
 
 
 class CamVid(Folders):
-    """Reads CamVid in the layout of the SegNet tutorial.
+    """Read CamVid in the layout of the SegNet tutorial.
 
-    Real street photos of 360 x 480 with 11 classes. The files hold 11 for
-    void, which becomes 255. The data set is not part of this package and its
-    license is for personal and research use.
+    Street photos of 360 x 480 pixels with 11 classes. Id 11 in the files is
+    void and becomes 255. The data set is not part of this package; it is
+    licensed for personal and research use.
 
     Args:
-        data_dir: Path of the folder that holds `train/`, `trainannot/`,
+        data_dir: Path of the folder that contains `train/`, `trainannot/`,
             `val/` and `valannot/`.
         split: `"train"` (367 photos), `"val"` (101) or `"test"` (233).
 
@@ -82,30 +82,30 @@ class CamVid(Folders):
 
 
 class CamVid32(PairedFiles):
-    """Reads CamVid as published, its 32 painted classes grouped into 11.
+    """Read CamVid as published, with its 32 color-coded classes as 11.
 
-    Photos of 720 x 960; classes and their order are those of `CamVid`, void
-    becomes 255. The archive has no splits. Those of the literature, which
-    the SegNet tutorial's file lists follow too, are told by sequence and
-    frame: `Seq05VD` and the second half of `0001TP` (after frame 8520) are
-    for testing, frames 7959 to 8159 of `0016E5`, which are filmed at 15 Hz,
-    for validation, and `0006R0` and the rest for training.
+    Photos of 720 x 960 pixels. Classes and their order are those of `CamVid`;
+    void becomes 255. The archive has no splits. The splits used in the
+    literature, and in the SegNet tutorial's file lists, follow from sequence
+    and frame: `Seq05VD` and the second half of `0001TP` (after frame 8520)
+    are the test split, frames 7959 to 8159 of `0016E5`, labeled at 15 Hz, the
+    validation split, and `0006R0` and the rest the training split.
 
     Args:
-        data_dir: Path of the folder that holds `701_StillsRaw_full/` and
+        data_dir: Path of the folder that contains `701_StillsRaw_full/` and
             `LabeledApproved_full/`.
         split: `"train"` (367 photos), `"val"` (101) or `"test"` (233).
 
     Raises:
         ValueError: If `split` is unknown, a folder is missing, a photo has no
-            mask or a file's name is of no sequence of CamVid, or, when such
-            a record is read, if a file is bad or a color of no class.
+            mask, or a file name matches no sequence of CamVid. When a record
+            is read, if a file is damaged or a color belongs to no class.
 
     Reference:
         Brostow, Fauqueur, Cipolla, 2009. The grouping into 11 classes is
         that of Sturgess et al., "Combining appearance and structure from
-        motion features for road scene understanding", 2009, as it is used
-        since SegNet.
+        motion features for road scene understanding", 2009, in use since
+        SegNet.
     """
 
     def __init__(self, data_dir, split="train"):
@@ -113,10 +113,10 @@ class CamVid32(PairedFiles):
         photos = Path(data_dir) / "701_StillsRaw_full"
         masks = Path(data_dir) / "LabeledApproved_full"
         check_folders("camvid-32", data_dir, photos, masks)
-        photo_paths = pictures_in(photos, "data_dir", (".png",))
+        photo_paths = list_images(photos, "data_dir", (".png",))
         mask_paths = {
             name.removesuffix("_L"): path
-            for name, path in pictures_in(masks, "data_dir", (".png",)).items()
+            for name, path in list_images(masks, "data_dir", (".png",)).items()
         }
         names, photo_paths, mask_paths = pair_files(
             *(
@@ -139,21 +139,21 @@ class CamVid32(PairedFiles):
         ]
 
     def _read_mask(self, path):
-        """Read a mask painted in the 32 colors."""
+        """Read a color-coded mask."""
         return read_color_mask(path, self._colors, self._color_ids)
 
 
 def camvid_split(name):
-    """Tell the split of a frame of CamVid.
+    """Return the split of a CamVid frame.
 
     Args:
-        name: Name of the photo's file without ending.
+        name: File name of the photo without extension.
 
     Returns:
         `"train"`, `"val"` or `"test"`.
 
     Raises:
-        ValueError: If the name is of no sequence of CamVid.
+        ValueError: If the name matches no sequence of CamVid.
 
     Example:
         >>> camvid_split("0016E5_07961"), camvid_split("Seq05VD_f00000")
@@ -164,9 +164,9 @@ def camvid_split(name):
     is_known = sequence in ("0001TP", "0006R0", "0016E5", "Seq05VD")
     if not (is_known and number.isdecimal()):
         raise ValueError(
-            "A file of CamVid must be named after a sequence, 0001TP, "
-            "0006R0, 0016E5 or Seq05VD, and a frame, such as "
-            f"0006R0_f00930. Received: {name!r}. Take the file away."
+            "A CamVid file must be named after a sequence, 0001TP, 0006R0, "
+            "0016E5 or Seq05VD, and a frame, such as 0006R0_f00930. "
+            f"Received: {name!r}. Remove the file."
         )
     if sequence == "Seq05VD" or (sequence == "0001TP" and int(number) > 8520):
         return "test"

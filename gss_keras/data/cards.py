@@ -1,4 +1,4 @@
-"""What is known of each data set: classes, colors, splits, layout, license."""
+"""Data set cards: classes, colors, splits, folder layout and license."""
 
 import dataclasses
 import difflib
@@ -14,21 +14,21 @@ from gss_keras.maskige import palettes
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DatasetCard:
-    """Describes a data set.
+    """Describe a data set.
 
     Attributes:
         name: Name in the catalog, such as `"cityscapes"`.
-        title: What the data set is, for people.
+        title: Human-readable name.
         classes: Tuple of the class names in the order of their ids; empty for
             `"folders"`, whose classes are the user's.
-        colors: uint8 array `(num_classes, 3)`, the colors in which the data
-            set is usually shown, 0-255. They need not differ: ADE20K's road
+        colors: uint8 array `(num_classes, 3)`, the customary RGB colors of
+            the classes, 0-255. They are not always distinct: ADE20K's road
             and skyscraper share one.
         splits: Dict from the name of a split to its official number of
-            photos, `None` where there is none.
-        layout: The folders and files as they are unpacked, a text of lines.
-        license: What the data may be used for, in short.
-        url: Where to get it.
+            photos, or `None` if there is none.
+        layout: Multi-line listing of the unpacked folders and files.
+        license: Short summary of the license.
+        url: Download address.
     """
 
     name: str
@@ -48,11 +48,11 @@ class DatasetCard:
 
 def names():
     """Return the names of the data sets in the catalog, a tuple of str."""
-    return tuple(_stored())
+    return tuple(_load_cards())
 
 
 def card(name):
-    """Look up what is known of a data set.
+    """Return the card of a data set.
 
     Args:
         name: One of `names()`.
@@ -75,7 +75,10 @@ def card(name):
             f"`name` must be a data set of the catalog: {', '.join(names())}. "
             f"Nearest: {', '.join(near)}. Received: name={name!r}"
         )
-    entry = dict(_stored()[name])
+    entry = _load_cards()[name]
+    if isinstance(entry, DatasetCard):
+        return entry
+    entry = dict(entry)
     colors = entry["colors"]
     if isinstance(colors, str):
         colors = palettes.named(colors)
@@ -87,12 +90,29 @@ def card(name):
     return DatasetCard(name=name, **entry)
 
 
+def add(card):
+    """Add a card to the catalog, in the current process only.
+
+    Args:
+        card: A `DatasetCard`.
+
+    Raises:
+        ValueError: If the catalog already has a data set of this name.
+    """
+    if card.name in names():
+        raise ValueError(
+            "`card` must have a name that is not in the catalog yet. "
+            f"Received: card.name={card.name!r}"
+        )
+    _load_cards()[card.name] = card
+
+
 def check_split(name, split):
-    """Raise unless a data set has a split.
+    """Raise ValueError unless a data set has the given split.
 
     Args:
         name: One of `names()`.
-        split: The split asked for.
+        split: Name of the split.
 
     Raises:
         ValueError: If the data set has no such split.
@@ -107,31 +127,31 @@ def check_split(name, split):
 
 
 def check_folders(name, data_dir, *folders):
-    """Raise unless the folders of a data set exist.
+    """Raise ValueError unless the folders of a data set exist.
 
     Args:
         name: One of `names()`.
-        data_dir: Path which the user gave.
-        *folders: Paths of the folders that are needed.
+        data_dir: Path that the user passed.
+        *folders: Paths of the required folders.
 
     Raises:
-        ValueError: If a folder is missing, with the layout that is expected
-            and where to get the data.
+        ValueError: If a folder is missing. The message shows the expected
+            layout and the download address.
     """
     for folder in folders:
         if not pathlib.Path(folder).is_dir():
-            known = card(name)
-            layout = "\n    ".join(known.layout.splitlines())
+            dataset = card(name)
+            layout = "\n    ".join(dataset.layout.splitlines())
             raise ValueError(
-                f"`data_dir` must hold {known.title}; the folder {folder} is "
-                f"missing. Expected in `data_dir`:\n    {layout}\n"
-                f"Get it from {known.url}. License: {known.license}. "
+                f"`data_dir` must contain {dataset.title}; the folder "
+                f"{folder} is missing. Expected in `data_dir`:\n    {layout}\n"
+                f"Get it from {dataset.url}. License: {dataset.license}. "
                 f"Received: data_dir={str(data_dir)!r}"
             )
 
 
 @functools.cache
-def _stored():
-    """Return the file of cards."""
+def _load_cards():
+    """Read `catalog.json`, a dict from data set names to card entries."""
     path = pathlib.Path(__file__).with_name("catalog.json")
     return json.loads(path.read_text(encoding="utf-8"))

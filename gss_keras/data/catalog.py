@@ -1,7 +1,8 @@
-"""Find a data set by its name: what is known of it, and its reader."""
+"""Look up a data set by name: its card and its reader."""
 
 from pathlib import Path
 
+from gss_keras.data import cards
 from gss_keras.data.ade20k import ADE20K
 from gss_keras.data.camvid import CamVid, CamVid32
 from gss_keras.data.cards import (
@@ -16,21 +17,30 @@ from gss_keras.data.mseg import TEST_SETS, MSeg, MSegTestSet
 from gss_keras.data.sources import Folders, read_classes
 from gss_keras.data.tfds import TfdsCityscapes
 
-__all__ = ["DatasetCard", "SplitFolders", "card", "load", "names"]
+__all__ = [
+    "DatasetCard",
+    "SplitFolders",
+    "card",
+    "check_folders",
+    "check_split",
+    "load",
+    "names",
+    "register",
+]
 
 
 class SplitFolders(Folders):
-    """Reads the user's own photos and masks, a folder for each split.
+    """Read the user's own photos and masks from one folder per split.
 
     Args:
-        data_dir: Path of the folder that holds a folder for each split, each
+        data_dir: Path of the folder that contains one folder per split, each
             with `images/`, `masks/` and `classes.txt` as `Folders` reads
-            them. The classes must be the same in all of them.
+            them. All splits must have the same classes.
         split: Name of the split's folder, usually `"train"` or `"val"`.
 
     Raises:
         ValueError: If a folder or file is missing, if the splits differ in
-            their classes, or as `Folders` does.
+            their classes, or for any reason that `Folders` raises it.
     """
 
     def __init__(self, data_dir, split="train"):
@@ -48,7 +58,7 @@ class SplitFolders(Folders):
 
 
 def _test_set_reader(test_set):
-    """Return what opens a test set of MSeg by folder and split."""
+    """Return a reader, `(data_dir, split) -> source`, for an MSeg test set."""
 
     def read(data_dir, split):
         check_split(f"mseg-{test_set}", split)
@@ -69,22 +79,40 @@ _READERS = {
 }
 
 
+def register(card, reader):
+    """Register a custom data set in the catalog.
+
+    It is then available by name to recipes, evaluation and `load`, in the
+    current process only.
+
+    Args:
+        card: A `DatasetCard`.
+        reader: Function or class `(data_dir, split) -> source`. See `load`
+            for the interface of a source; `PairedFiles` is a base class.
+
+    Raises:
+        ValueError: If the catalog already has a data set of this name.
+    """
+    cards.add(card)
+    _READERS[card.name] = {"files": reader}
+
+
 def load(name, data_dir, split, reader="files"):
     """Open a split of a data set.
 
     Args:
         name: One of `names()`.
-        data_dir: Path of the folder that holds the data set in the layout
-            that `card(name).layout` shows.
+        data_dir: Path of the folder that contains the data set in the layout
+            of `card(name).layout`.
         split: One of `card(name).splits`, such as `"train"` or `"val"`.
-        reader: `"files"` for the files as unpacked, or, for Cityscapes,
-            `"tfds"` for what TensorFlow Datasets made of its archives.
+        reader: `"files"` for the unpacked files, or, for Cityscapes, `"tfds"`
+            for the data prepared by TensorFlow Datasets.
 
     Returns:
-        A source: `len(source)`, and `source[i]` a dict of `"photo"`, uint8
-        `(height, width, 3)`, `"mask"`, int32 `(height, width)` of class ids
-        or 255, and `"name"`. It has the attributes `classes`, `num_classes`,
-        `ignore_label` and `names`.
+        A random-access source: `len(source)` is the number of records, and
+        `source[i]` a dict of `"photo"`, uint8 `(height, width, 3)`, `"mask"`,
+        int32 `(height, width)` of class ids or 255, and `"name"`. It has the
+        attributes `classes`, `num_classes`, `ignore_label` and `names`.
 
     Raises:
         ValueError: If there is no such data set, split or reader, or the

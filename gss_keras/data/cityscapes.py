@@ -1,30 +1,30 @@
-"""Cityscapes, street photos of 50 cities with 19 classes."""
+"""Cityscapes: street scenes of 50 cities with 19 classes."""
 
 from pathlib import Path
 
 import numpy as np
 
+from gss_keras.constants import IGNORE_LABEL
 from gss_keras.data.cards import card, check_folders, check_split
 from gss_keras.data.sources import PairedFiles, pair_files
-from gss_keras.maskige.mapping import IGNORE_LABEL
 
-# The id in the files of each of the 19 classes, in the order of the classes.
-# The data set counts 34 kinds of things; the benchmark ignores the others.
+# The label id in the files of each of the 19 classes, in the order of the
+# classes. The data set has 34 label ids; the benchmark ignores the others.
 LABEL_IDS = (
     7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33,
 )  # fmt: skip
 NUM_LABEL_IDS = 34
 
-_PHOTO_ENDING = "_leftImg8bit.png"
-_MASK_ENDING = "_gtFine_labelIds.png"
+_PHOTO_SUFFIX = "_leftImg8bit.png"
+_MASK_SUFFIX = "_gtFine_labelIds.png"
 
 
 def cityscapes_table():
-    """Return what the ids in Cityscapes' label files mean.
+    """Return the lookup table from Cityscapes' label ids to class ids.
 
     Returns:
         int32 array `(65536,)`: the class 0-18 of each id in `LABEL_IDS`, 255
-        for the other ids up to 33 and for 255, -1 for what is no id.
+        for the other ids up to 33 and for 255, -1 for invalid ids.
 
     Example:
         >>> cityscapes_table()[[7, 8, 0, 33, 34]].tolist()
@@ -38,22 +38,23 @@ def cityscapes_table():
 
 
 class Cityscapes(PairedFiles):
-    """Reads Cityscapes as it is unpacked from its two archives.
+    """Read Cityscapes as unpacked from its two archives.
 
-    Photos of 1024 x 2048. The label ids in the files become the 19 classes
-    of the benchmark, the rest 255. The labels of the test split are kept by
-    the benchmark's server: its masks are 255 everywhere.
+    Photos of 1024 x 2048 pixels. Label ids in the files become the 19 classes
+    of the benchmark; all others become 255. The test labels are not public:
+    masks of that split are 255 everywhere.
 
     Args:
-        data_dir: Path of the folder that holds `leftImg8bit/` and `gtFine/`.
+        data_dir: Path of the folder that contains `leftImg8bit/` and
+            `gtFine/`.
         split: `"train"` (2975 photos), `"val"` (500) or `"test"` (1525).
 
     Attributes:
-        names: Tuple of `<city>_<sequence>_<frame>`, in order.
+        names: Sorted tuple of `<city>_<sequence>_<frame>`.
 
     Raises:
         ValueError: If `split` is unknown, a folder is missing or a photo has
-            no mask; see `PairedFiles` for single files.
+            no mask. See `PairedFiles` for errors in single files.
 
     Reference:
         Cordts et al., "The Cityscapes Dataset for Semantic Urban Scene
@@ -74,11 +75,11 @@ class Cityscapes(PairedFiles):
         photos = Path(data_dir) / "leftImg8bit" / split
         masks = Path(data_dir) / "gtFine" / split
         is_labeled = split != "test"
-        needed = (photos, masks) if is_labeled else (photos,)
-        check_folders("cityscapes", data_dir, *needed)
-        photo_paths = _find(photos, _PHOTO_ENDING)
+        required = (photos, masks) if is_labeled else (photos,)
+        check_folders("cityscapes", data_dir, *required)
+        photo_paths = _find(photos, _PHOTO_SUFFIX)
         if is_labeled:
-            mask_paths = _find(masks, _MASK_ENDING)
+            mask_paths = _find(masks, _MASK_SUFFIX)
         else:
             mask_paths = dict.fromkeys(photo_paths)
         names, photo_paths, mask_paths = pair_files(
@@ -93,7 +94,7 @@ class Cityscapes(PairedFiles):
         )
 
 
-def _find(folder, ending):
-    """Map name -> path for the files of one ending in all cities."""
-    paths = folder.glob(f"*/*{ending}")
-    return {path.name.removesuffix(ending): path for path in paths}
+def _find(folder, suffix):
+    """Return a dict from names to paths of all cities' files with a suffix."""
+    paths = folder.glob(f"*/*{suffix}")
+    return {path.name.removesuffix(suffix): path for path in paths}

@@ -1,10 +1,10 @@
-"""Change the colors of a photo at random."""
+"""Random color jitter: brightness, contrast, saturation and hue."""
 
 import dataclasses
 
 import numpy as np
 
-# RGB to luma and two color differences, the YIQ space of NTSC television.
+# RGB to YIQ, the luma-chroma space of NTSC television.
 _TO_YIQ = np.array(
     [
         [0.299, 0.587, 0.114],
@@ -16,16 +16,19 @@ _TO_YIQ = np.array(
 
 @dataclasses.dataclass(frozen=True)
 class ColorJitter:
-    """Changes brightness, contrast, saturation and hue of a photo.
+    """Jitter the brightness, contrast, saturation and hue of a photo.
 
-    Teaches a model that shapes matter, and not only colors. Each of the four
-    changes happens with probability one half, by an amount drawn uniformly.
+    It teaches a model to rely on shape, not only on color. Each of the four
+    changes is applied with probability 0.5, by an amount drawn uniformly.
 
     Args:
-        brightness: Largest amount added to or taken from all channels, 0-255.
-        contrast: Lowest and highest factor of all channels.
-        saturation: Lowest and highest factor of the distance from gray.
-        hue: Largest turn of the colors around the gray axis, in degrees.
+        brightness: Largest offset, positive or negative, added to all
+            channels, 0-255.
+        contrast: Smallest and largest factor by which all channels are
+            multiplied.
+        saturation: Smallest and largest factor by which the distance from
+            gray is multiplied.
+        hue: Largest rotation of the hue in either direction, in degrees.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -33,10 +36,10 @@ class ColorJitter:
     Reference:
         The photometric distortion of the release: brightness 32, contrast and
         saturation 0.5 to 1.5, hue 18 units of two degrees. The release changes
-        saturation and hue in HSV and clips after every step; here every step
-        is a matrix (saturation and hue in YIQ, around the same gray), the
-        matrices are multiplied into one, and the photo is clipped once. The
-        steps then commute, so their order does not matter.
+        saturation and hue in HSV and clips after every step. Here every step
+        is an affine color transform (saturation and hue in YIQ, around the
+        same gray axis), all are combined into one matrix, and the photo is
+        clipped once. The steps commute, so their order does not matter.
 
     Example:
         >>> import numpy as np
@@ -63,13 +66,13 @@ class ColorJitter:
             lowest, highest = getattr(self, argument)
             if not 0 <= lowest <= highest:
                 raise ValueError(
-                    f"`{argument}` must be a lowest and a highest factor, "
+                    f"`{argument}` must be a smallest and a largest factor, "
                     f"both at least 0. Received: {argument}="
                     f"{getattr(self, argument)}"
                 )
 
     def __call__(self, photo, generator):
-        """Change the colors of a photo.
+        """Apply a random color transform to a photo.
 
         Args:
             photo: uint8 array `(height, width, 3)`, 0-255.
@@ -81,19 +84,19 @@ class ColorJitter:
         from PIL import Image
 
         matrix = self.draw_matrix(generator)
-        picture = Image.fromarray(np.ascontiguousarray(photo))
-        picture = picture.convert("RGB", tuple(matrix.ravel().tolist()))
-        return np.asarray(picture)
+        image = Image.fromarray(np.ascontiguousarray(photo))
+        image = image.convert("RGB", tuple(matrix.ravel().tolist()))
+        return np.asarray(image)
 
     def draw_matrix(self, generator):
-        """Draw a change of colors.
+        """Draw a random color transform.
 
         Args:
             generator: `numpy.random.Generator`.
 
         Returns:
-            Float array `(3, 4)`; a color, 0-255, becomes
-            `matrix[:, :3] @ color + matrix[:, 3]`.
+            Float array `(3, 4)`, an affine transform: an RGB color, 0-255,
+            becomes `matrix[:, :3] @ color + matrix[:, 3]`.
         """
         amounts = [
             generator.uniform(-self.brightness, self.brightness),
@@ -101,11 +104,11 @@ class ColorJitter:
             generator.uniform(*self.saturation),
             np.deg2rad(generator.uniform(-self.hue, self.hue)),
         ]
-        happens = generator.random(4) < 0.5
+        is_applied = generator.random(4) < 0.5
         brightness, contrast, saturation, hue = np.where(
-            happens, amounts, (0.0, 1.0, 1.0, 0.0)
+            is_applied, amounts, (0.0, 1.0, 1.0, 0.0)
         )
         cosine, sine = saturation * np.cos(hue), saturation * np.sin(hue)
-        turn = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
-        colors = contrast * np.linalg.inv(_TO_YIQ) @ turn @ _TO_YIQ
-        return np.column_stack([colors, np.full(3, contrast * brightness)])
+        rotation = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
+        linear = contrast * np.linalg.inv(_TO_YIQ) @ rotation @ _TO_YIQ
+        return np.column_stack([linear, np.full(3, contrast * brightness)])

@@ -1,27 +1,28 @@
-"""Read one photo or mask file, and say what is wrong with it."""
+"""Read and validate a single photo or mask file."""
 
 import numpy as np
 
-from gss_keras.maskige.mapping import IGNORE_LABEL
+from gss_keras.constants import IGNORE_LABEL
 
 # What a user can do about one bad file among thousands.
 REMEDY = (
-    "Repair or replace the file. To go on without it, give "
+    "Repair or replace the file. To continue without it, pass "
     "`--skip-bad-files` to a recipe or wrap the source in `SkipBadFiles`; "
-    "both report what they left out."
+    "both report the skipped files."
 )
 
 
 def id_table(num_classes, ignore):
-    """Return the id of a mask for every id a file can hold, -1 if none.
+    """Return the identity lookup table from ids in files to class ids.
 
     Args:
-        num_classes: Number of classes; their ids in files are their ids in
-            masks, 0 to `num_classes - 1`.
-        ignore: Id or ids, 0 to 65535, which mean "no label", on top of 255.
+        num_classes: Number of classes. Ids 0 to `num_classes - 1` in the
+            files are the class ids.
+        ignore: Id or ids, 0 to 65535, that mean "no label", besides 255.
 
     Returns:
-        int32 array `(65536,)` of class ids, 255 and -1.
+        int32 array `(65536,)`: class ids, 255 for ignored ids and -1 for
+        invalid ones.
 
     Raises:
         ValueError: If `ignore` is out of range.
@@ -39,11 +40,11 @@ def id_table(num_classes, ignore):
 
 
 def read_photo(path):
-    """Read a photo; a gray one gets three equal channels.
+    """Read a photo as RGB, repeating the channel of grayscale files.
 
-    Gray JPEG files are found among the color photos of large sets such as
-    ADE20K. Other kinds of pictures are refused: with transparency or a
-    palette they are masks, drawings or screenshots more often than photos.
+    Large data sets such as ADE20K contain a few grayscale JPEG files. Other
+    image modes raise an error: files with transparency or a palette are more
+    often masks, drawings or screenshots than photos.
 
     Args:
         path: Path of a PNG or JPEG file.
@@ -52,49 +53,50 @@ def read_photo(path):
         uint8 array `(height, width, 3)`, 0-255 RGB.
 
     Raises:
-        ValueError: If the file cannot be read to its end or is no photo.
+        ValueError: If the file cannot be decoded completely or is neither RGB
+            nor grayscale.
     """
-    mode, pixels = _read_picture(path)
+    mode, pixels = _read_image(path)
     if mode == "L":
         return np.repeat(pixels[..., None], 3, axis=2)
     if mode != "RGB":
         raise ValueError(
             "A photo must have three channels, red, green and blue, or one "
-            f"of gray. Received: {path} of mode {mode!r}. {REMEDY}"
+            f"grayscale channel. Received: {path} of mode {mode!r}. {REMEDY}"
         )
     return pixels
 
 
 def read_mask(path, table):
-    """Read class ids.
+    """Read a mask of class ids.
 
     Args:
         path: Path of a PNG file with one channel.
-        table: int32 array `(65536,)` as of `id_table`.
+        table: int32 lookup table `(65536,)`, see `id_table`.
 
     Returns:
         int32 array `(height, width)`, class ids or 255.
 
     Raises:
-        ValueError: If the file cannot be read to its end, has several
-            channels or holds an id that is -1 in the table.
+        ValueError: If the file cannot be decoded completely, has several
+            channels or contains an id that is -1 in the table.
     """
-    mode, ids = _read_picture(path)
+    mode, ids = _read_image(path)
     if ids.ndim != 2 or ids.dtype.kind == "f":
         raise ValueError(
-            "A mask must have one channel of class ids, as a gray or palette "
-            f"PNG has. Received: {path} of mode {mode!r}. {REMEDY}"
+            "A mask must have one channel of class ids, like a grayscale or "
+            f"palette PNG. Received: {path} of mode {mode!r}. {REMEDY}"
         )
-    return look_up(ids, table, path)
+    return map_ids(ids, table, path)
 
 
-def look_up(ids, table, place):
-    """Return the mask of the ids in a file.
+def map_ids(ids, table, place):
+    """Map the ids of a file to class ids.
 
     Args:
-        ids: Int array `(height, width)` of ids as in files.
-        table: int32 array `(65536,)` as of `id_table`.
-        place: What an error names as the place where the ids are from.
+        ids: Int array `(height, width)` of ids as stored in the file.
+        table: int32 lookup table `(65536,)`, see `id_table`.
+        place: Origin of the ids, such as a path, for error messages.
 
     Returns:
         int32 array `(height, width)`, class ids or 255.
@@ -102,7 +104,7 @@ def look_up(ids, table, place):
     Raises:
         ValueError: If an id is -1 in the table.
     """
-    # A byte needs no check of its range, which is half of the time here.
+    # uint8 ids need no range check, which takes half of the time here.
     if ids.dtype == np.uint8:
         mask = table[:256][ids]
     else:
@@ -112,66 +114,66 @@ def look_up(ids, table, place):
         known = known[known != IGNORE_LABEL]
         unknown = np.unique(ids[mask < 0])
         raise ValueError(
-            f"A mask must hold ids from {known[0]} to {known[-1]}, or 255 to "
-            "ignore a pixel; name other ids in `ignore` where a source takes "
-            f"it. Received: {place} with {', '.join(map(str, unknown[:8]))}. "
-            f"{REMEDY}"
+            f"A mask must contain ids from {known[0]} to {known[-1]}, or 255 "
+            "for ignored pixels; list other ids to ignore in `ignore` if the "
+            f"source supports it. Received: {place} with "
+            f"{', '.join(map(str, unknown[:8]))}. {REMEDY}"
         )
     return mask
 
 
 def read_color_mask(path, colors, ids):
-    """Read a mask whose classes are painted in colors.
+    """Read a color-coded mask.
 
     Args:
         path: Path of an RGB PNG file.
-        colors: Int array `(count, 3)` of different colors, 0-255.
+        colors: Int array `(count, 3)` of distinct RGB colors, 0-255.
         ids: Int array `(count,)`: the class id of each color, or 255.
 
     Returns:
         int32 array `(height, width)`, class ids or 255.
 
     Raises:
-        ValueError: If the file cannot be read to its end, is not RGB or
-            holds a color which is none of `colors`.
+        ValueError: If the file cannot be decoded completely, is not RGB or
+            contains a color that is not in `colors`.
     """
-    mode, pixels = _read_picture(path)
+    mode, pixels = _read_image(path)
     if mode != "RGB":
         raise ValueError(
-            "A mask painted in colors must be an RGB file. "
+            "A color-coded mask must be an RGB file. "
             f"Received: {path} of mode {mode!r}. {REMEDY}"
         )
-    codes = _as_codes(np.asarray(colors))
-    order = np.argsort(codes)
-    found = _as_codes(pixels)
-    places = order[np.searchsorted(codes[order], found) % len(order)]
-    is_unknown = codes[places] != found
+    color_keys = _pack_rgb(np.asarray(colors))
+    order = np.argsort(color_keys)
+    pixel_keys = _pack_rgb(pixels)
+    indices = order[np.searchsorted(color_keys[order], pixel_keys) % len(order)]
+    is_unknown = color_keys[indices] != pixel_keys
     if is_unknown.any():
         unknown = np.unique(pixels[is_unknown], axis=0)[:4].tolist()
         raise ValueError(
-            "A mask painted in colors must hold the colors of its classes "
-            f"only. Received: {path} with {unknown} in "
+            "A color-coded mask must contain only the colors of its classes. "
+            f"Received: {path} with {unknown} in "
             f"{is_unknown.sum()} pixels. {REMEDY}"
         )
-    return np.asarray(ids, "int32")[places]
+    return np.asarray(ids, "int32")[indices]
 
 
-def _as_codes(colors):
-    """Return one number for each color."""
+def _pack_rgb(colors):
+    """Pack each RGB color into one int, so that colors can be searched."""
     return colors.astype("int32") @ np.array([65536, 256, 1], "int32")
 
 
-def _read_picture(path):
-    """Return Pillow's mode and the pixels of a picture file."""
+def _read_image(path):
+    """Return Pillow's mode and the pixels of an image file."""
     from PIL import Image
 
     try:
-        with Image.open(path) as picture:
-            picture.load()
-            return picture.mode, np.array(picture)
+        with Image.open(path) as image:
+            image.load()
+            return image.mode, np.array(image)
     # What Pillow raises for damaged files, depending on where they end.
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise ValueError(
-            "A photo or mask must be a PNG or JPEG file that can be read to "
-            f"its end. Received: {path} ({error}). {REMEDY}"
+            "A photo or mask must be a complete PNG or JPEG file. "
+            f"Received: {path} ({error}). {REMEDY}"
         ) from error

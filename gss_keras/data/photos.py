@@ -1,28 +1,29 @@
-"""Read the photos that people have, whatever device or program wrote them."""
+"""Read users' photos in any common format, color mode and orientation."""
 
 import contextlib
 import warnings
 
 import numpy as np
 
-# Those of Pillow's readers that photos come in. It has others, which start
-# programs or read formats that are hard to read safely.
+# The Pillow readers to allow. Others start external programs or decode
+# formats that are hard to decode safely.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-ENDINGS = (
+EXTENSIONS = (
     ".bmp .gif .jpeg .jpg .mpo .png .ppm .tif .tiff .webp".split()
 )  # fmt: skip
-_ORIENTATION, _LYING = 0x0112, (5, 6, 7, 8)
-_REMEDY = "Save it as JPEG or PNG anew"
+# The EXIF tag of the orientation, and its values that swap height and width.
+_ORIENTATION, _TRANSPOSED = 0x0112, (5, 6, 7, 8)
+_REMEDY = "Save it again as JPEG or PNG"
 
 
 def read_any_photo(file):
-    """Read a photo as people see it, upright and in RGB.
+    """Read a photo of any format as upright 8-bit RGB.
 
-    A photo that the camera held sideways is turned as its EXIF entry says,
-    gray ones get three equal channels, palettes and CMYK become RGB, 16 bits
-    become 8, transparency is dropped, and of an animation or a file of
-    several pictures the first is taken. `read_photo`, for data sets with
-    masks, refuses most of that, since it would hide mistakes there.
+    Applies the EXIF orientation, repeats the channel of grayscale photos,
+    converts palettes and CMYK to RGB and 16 bits to 8, drops the alpha
+    channel, and takes the first frame of an animation or multi-page file.
+    `read_photo`, for data sets with masks, rejects most of these formats,
+    since there they indicate a mistake.
 
     Args:
         file: Path of a file, or a binary file object.
@@ -31,8 +32,9 @@ def read_any_photo(file):
         uint8 array `(height, width, 3)`, 0-255 RGB.
 
     Raises:
-        ValueError: If the file is none of `FORMATS`, cannot be read to its
-            end, or holds floats or more pixels than Pillow deems safe.
+        ValueError: If the format is not in `FORMATS`, or if the file is
+            truncated or damaged, contains floats, or has more pixels than
+            Pillow considers safe.
 
     Example:
         >>> import io
@@ -42,51 +44,51 @@ def read_any_photo(file):
         >>> read_any_photo(file)[0, 0].tolist()
         [7, 7, 7]
     """
-    with _opened(file) as picture:
-        picture.load()
-        if picture.mode == "F":
+    with _open(file) as image:
+        image.load()
+        if image.mode == "F":
             raise ValueError(
-                "A photo must have whole numbers as pixels. Received: "
-                f"{file}, a picture of floats. {_REMEDY}."
+                "A photo must have integer pixels. Received: "
+                f"{file} with float pixels. {_REMEDY}."
             )
-        return np.array(as_rgb(upright(picture)))
+        return np.array(as_rgb(upright(image)))
 
 
 def photo_size(file):
-    """Read the height and width of an upright photo, and nothing else of it.
+    """Return the height and width of a photo without decoding its pixels.
 
     Args:
-        file: As for `read_any_photo`.
+        file: Path of a file, or a binary file object.
 
     Returns:
-        Height and width in pixels.
+        Height and width in pixels, after applying the EXIF orientation.
 
     Raises:
-        ValueError: If the file is none of `FORMATS`.
+        ValueError: If the format is not in `FORMATS`.
     """
-    with _opened(file) as picture:
-        width, height = picture.size
-        lying = False
+    with _open(file) as image:
+        width, height = image.size
+        is_transposed = False
         with contextlib.suppress(Exception):
-            lying = picture.getexif().get(_ORIENTATION) in _LYING
-        return (width, height) if lying else (height, width)
+            is_transposed = image.getexif().get(_ORIENTATION) in _TRANSPOSED
+        return (width, height) if is_transposed else (height, width)
 
 
 @contextlib.contextmanager
-def _opened(file):
-    """Open a picture, and raise what readers raise as one kind of error."""
+def _open(file):
+    """Open an image, raising all decoding errors as ValueError."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
-            # Large is not yet unsafe; what is, Pillow raises as an error.
+            # Pillow warns about large images, but raises for unsafe ones.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(file, formats=FORMATS) as picture:
-                yield picture
+            with Image.open(file, formats=FORMATS) as image:
+                yield image
     except UnidentifiedImageError as error:
         raise ValueError(
-            f"A photo must be a file of one of {', '.join(FORMATS)}. "
-            f"Received: {file}, which is something else. {_REMEDY}."
+            f"A photo must have one of the formats {', '.join(FORMATS)}. "
+            f"Received: {file}, which has another format. {_REMEDY}."
         ) from error
     except FileNotFoundError as error:
         raise ValueError(f"There is no such file. Received: {file}") from error
@@ -94,7 +96,7 @@ def _opened(file):
         if "Received" in str(error):
             raise
         raise _unreadable(file, error) from error
-    # Readers fail in all kinds of ways on damaged files: OSError, SyntaxError
+    # Decoders raise all kinds of errors on damaged files: OSError, SyntaxError
     # and struct.error are only the usual ones.
     except Exception as error:
         raise _unreadable(file, error) from error
@@ -102,41 +104,41 @@ def _opened(file):
 
 def _unreadable(file, error):
     return ValueError(
-        "A photo must be readable to its end. Received: "
-        f"{file} ({error or type(error).__name__}). {_REMEDY}, or fetch it "
+        "A photo must be a complete, undamaged file. Received: "
+        f"{file} ({error or type(error).__name__}). {_REMEDY}, or download it "
         "again."
     )
 
 
-def upright(picture):
-    """Turn a picture that the camera held sideways, as its EXIF entry says.
+def upright(image):
+    """Apply the EXIF orientation to an image.
 
     Args:
-        picture: A Pillow picture, loaded.
+        image: A Pillow image, loaded.
 
     Returns:
-        A Pillow picture. A damaged entry leaves it as it lies in the file.
+        A Pillow image. If the EXIF data is damaged, the input unchanged.
     """
     from PIL import ImageOps
 
     with contextlib.suppress(Exception):
-        picture = ImageOps.exif_transpose(picture)
-    return picture
+        image = ImageOps.exif_transpose(image)
+    return image
 
 
-def as_rgb(picture):
-    """Turn a picture of any mode but "F", floats, into 8-bit RGB.
+def as_rgb(image):
+    """Convert an image of any mode except "F" (floats) to 8-bit RGB.
 
     Args:
-        picture: A Pillow picture.
+        image: A Pillow image.
 
     Returns:
-        A Pillow picture of mode "RGB".
+        A Pillow image of mode "RGB".
     """
     from PIL import Image
 
-    # Gray with 16 bits: Pillow would cut off what exceeds 255.
-    if picture.mode.startswith("I"):
-        pixels = np.clip(np.asarray(picture), 0, 65535)
-        picture = Image.fromarray((pixels // 257).astype("uint8"))
-    return picture.convert("RGB")
+    # 16-bit grayscale: Pillow would clip values above 255.
+    if image.mode.startswith("I"):
+        pixels = np.clip(np.asarray(image), 0, 65535)
+        image = Image.fromarray((pixels // 257).astype("uint8"))
+    return image.convert("RGB")

@@ -1,4 +1,4 @@
-"""Feed the records of a source to `fit`, `evaluate` and `predict`."""
+"""Input pipeline: batch a source for `fit`, `evaluate` and `predict`."""
 
 import concurrent.futures
 import math
@@ -7,30 +7,31 @@ import weakref
 
 import keras
 
-from gss_keras.data.sources import IGNORE_LABEL, stack
-from gss_keras.ops.backend import keep_freed_memory
+from gss_keras.constants import IGNORE_LABEL
+from gss_keras.data.sources import stack
+from gss_keras.ops.private import keep_freed_memory
 
 
 class Batches(keras.utils.PyDataset):
-    """Yields batches of photos and masks; built by `batches`.
+    """Yield batches of photos and masks; created by `batches`.
 
-    The content of batch `i` of pass `p` over the data is a function of the
-    source, the arguments and the seed alone: `grain` gives random access, a
-    new order for every pass and a seed of its own to every record. So the
-    number of workers changes the speed and never the samples.
+    Batch `i` of epoch `e` is a deterministic function of the source, the
+    arguments and the seed: `grain` provides random access, a new shuffle for
+    every epoch and a separate random seed for every record. The number of
+    workers changes the throughput but never the samples.
 
-    A `keras.utils.PyDataset` rather than a bare `grain` dataset, since `fit`
-    knows no length of a `grain` dataset: measured on Keras 3.15, its progress
-    bar shows no total, the first epoch ends with a "ran out of data" warning,
-    and a finite set repeats the very same random crops every epoch. For the
-    same reason worker processes are a pool asked for batches by number and
-    not `grain`'s stream: `fit` peeks at a first batch and starts over.
+    This is a `keras.utils.PyDataset` and not a bare `grain` dataset because
+    `fit` cannot tell the length of a `grain` dataset: in Keras 3.15, the
+    progress bar shows no total, the first epoch ends with a "ran out of data"
+    warning, and a finite data set repeats the same random crops every epoch.
+    For the same reason the worker processes are a pool that reads batches by
+    index, and not `grain`'s prefetching iterator: `fit` peeks at the first
+    batch and then restarts.
 
     Attributes:
-        epoch: Number of the pass that begins next. Set it to go on where an
-            interrupted training stopped.
-        failure: The error that reading a batch ended with, or None.
-            TensorFlow wraps it into one of its own on the way out of `fit`.
+        epoch: Index of the next epoch, from 0. Set it to resume training.
+        failure: The exception raised while reading a batch, or None.
+            TensorFlow replaces it with an exception of its own in `fit`.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Batches(keras.utils.PyDataset):
         steps,
         shard,
     ):
-        # Keras asks for batches ahead of time only with two threads or more.
+        # Keras prefetches batches only with two threads or more.
         super().__init__(
             workers=workers + 1 if workers else 1,
             max_queue_size=2 * workers + 2,
@@ -57,43 +58,43 @@ class Batches(keras.utils.PyDataset):
         self.shard = shard
         self.epoch = 0
         self.failure = None
-        self._pass = 0
+        self._current_epoch = 0
         self._repeat = repeat
         self._steps = steps
         self._drop_remainder = drop_remainder
         self._masks_only = masks_only
         self._num_processes = workers
-        self._recipe = (source, augmentation, seed, shuffle)
-        self._records = _records(*self._recipe)
+        self._dataset_args = (source, augmentation, seed, shuffle)
+        self._records = _build_dataset(*self._dataset_args)
         self._pool = None
 
     @property
     def num_batches(self):
-        """Number of batches in one pass; `None` if the batches never end."""
+        """Number of batches per epoch; `None` for an infinite data set."""
         if self._repeat:
             return self._steps
         count = len(self.source) / self.batch_size
         return math.floor(count) if self._drop_remainder else math.ceil(count)
 
     def __len__(self):
-        """Return the number of batches in one pass."""
+        """Return the number of batches per epoch."""
         if self.num_batches is None:
             raise TypeError(
-                "Batches with `repeat=True` have no length; give "
+                "Batches with `repeat=True` have no length; pass "
                 "`steps_per_epoch` to `fit`."
             )
         return self.num_batches
 
     def __getitem__(self, index):
-        """Return a batch of the current pass.
+        """Return a batch of the current epoch.
 
         Args:
-            index: Number of the batch, a non-negative int.
+            index: Index of the batch, a non-negative int.
 
         Returns:
             A pair: photos, uint8 `(batch, height, width, 3)`, 0-255, and
             masks, int32 `(batch, height, width)`, class ids or 255. With
-            `masks_only` the masks alone, a tuple of one.
+            `masks_only`, the 1-tuple `(masks,)`.
 
         Raises:
             IndexError: If there is no such batch.
@@ -106,51 +107,52 @@ class Batches(keras.utils.PyDataset):
             )
         keep_freed_memory()
         if self._steps is not None:
-            index += self._pass * self._steps
+            index += self._current_epoch * self._steps
         start = index * self.batch_size
         stop = start + self.batch_size
         if not self._repeat:
             size = len(self.source)
             start, stop = (
-                self._pass * size + min(position, size)
+                self._current_epoch * size + min(position, size)
                 for position in (start, stop)
             )
-        share = _share(start, stop, self.shard)
+        shard = _shard_indices(start, stop, self.shard)
         try:
             if self._num_processes:
-                batch = self._processes().submit(_work, *share).result()
+                pool = self._start_pool()
+                batch = pool.submit(_read_batch_in_worker, *shard).result()
             else:
-                batch = _read_batch(self._records, *share)
+                batch = _read_batch(self._records, *shard)
         except (ValueError, OSError) as error:
             self.failure = error
             raise
         return batch[1:] if self._masks_only else batch
 
     def __iter__(self):
-        """Iterate over the next pass."""
+        """Iterate over the next epoch."""
         self.on_epoch_begin()
         yield from super().__iter__()
 
     def on_epoch_begin(self):
-        """Begin the next pass: a new order and new random transforms."""
-        self._pass = self.epoch
+        """Start the next epoch: a new order and new random transforms."""
+        self._current_epoch = self.epoch
         self.epoch += 1
 
     def close(self):
-        """Stop the worker processes. They start again when needed."""
+        """Stop the worker processes. They restart on the next access."""
         if self._pool is not None:
             self._stop()
             self._pool = None
 
-    def _processes(self):
-        """Return the pool of worker processes, started at first use."""
+    def _start_pool(self):
+        """Return the process pool, starting it on first use."""
         if self._pool is None:
             # Forking a process that runs a backend's threads can deadlock.
             self._pool = concurrent.futures.ProcessPoolExecutor(
                 self._num_processes,
                 mp_context=multiprocessing.get_context("spawn"),
-                initializer=_prepare_worker,
-                initargs=self._recipe,
+                initializer=_init_worker,
+                initargs=self._dataset_args,
             )
             self._stop = weakref.finalize(
                 self, self._pool.shutdown, wait=True, cancel_futures=True
@@ -173,37 +175,39 @@ def batches(
 ):
     """Batch the records of a source for `fit`, `evaluate` and `predict`.
 
-    Every pass has an order and random transforms of its own, all drawn from
-    the seed. `fit` also shuffles the batches of a pass among themselves
-    unless it is called with `shuffle=False`.
+    Every epoch has its own order and random transforms, all derived from the
+    seed. `fit` also shuffles the order of the batches within an epoch unless
+    it is called with `shuffle=False`.
 
     Args:
-        source: A source such as `Folders`: `len(source)`, and `source[i]` a
-            dict with `"photo"`, `"mask"` and `"name"`.
-        batch_size: Number of photos in a batch.
-        augmentation: `None` or a callable such as `Augmentation`, called with
-            a photo, a mask and a `numpy.random.Generator`, which returns the
-            photo and mask to use.
-        seed: Seed of order and augmentation, an int in `[0, 2**32)`.
-        shuffle: Whether every pass goes through the records in a new random
-            order.
-        repeat: Whether the batches never end, for `steps_per_epoch`. Batches
-            then go across the end of a pass.
-        workers: Number of worker processes. With 0 batches are made in this
-            process. A script that uses workers needs
-            `if __name__ == "__main__":`, as always in Python.
-        drop_remainder: Whether a last batch with fewer photos is left out.
-        masks_only: Whether batches hold the masks alone, for a
+        source: A random-access source such as `Folders`: `len(source)` is the
+            number of records, and `source[i]` a dict with `"photo"`, `"mask"`
+            and `"name"`.
+        batch_size: Number of photos per batch.
+        augmentation: `None` or a callable such as `Augmentation`. It is
+            called with a photo, a mask and a `numpy.random.Generator` and
+            returns the augmented photo and mask.
+        seed: Random seed of shuffling and augmentation, an int in
+            `[0, 2**32)`.
+        shuffle: Whether to reshuffle the records in every epoch.
+        repeat: Whether to repeat the data set infinitely, for
+            `steps_per_epoch`. A batch can then span two passes over the
+            records.
+        workers: Number of worker processes; 0 reads in the main process. A
+            script that uses workers needs an `if __name__ == "__main__":`
+            guard, like any script that spawns processes.
+        drop_remainder: Whether to drop the last batch if it is incomplete.
+        masks_only: Whether batches contain only the masks, for a
             `LatentPosterior`.
-        steps: Number of batches that count as one pass where batches never
-            end. Then setting `epoch` goes on at any step of a training, and
-            `fit` needs no `steps_per_epoch`.
-        shard: What `gss_keras.distribution.shard()` returns. `(index, count)`
-            for one of `count` processes that read each batch together:
-            `batch_size` is that of all of them, and no photo is read twice.
-            `(None, count)` for batches that divide by `count` devices. Where
-            photos are missing for that, others of the batch are repeated with
-            every pixel ignored.
+        steps: Number of batches per epoch with `repeat=True`. Setting `epoch`
+            can then resume training at any multiple of it, and `fit` needs no
+            `steps_per_epoch`.
+        shard: Return value of `gss_keras.distribution.shard()`.
+            `(index, count)` for one of `count` processes, each of which reads
+            a different part of every batch: `batch_size` is the global batch
+            size. `(None, count)` for batches whose size is a multiple of
+            `count` devices. If photos are missing for that, others of the
+            batch are repeated with every pixel ignored.
 
     Returns:
         A `Batches`, a `keras.utils.PyDataset` of pairs: photos, uint8
@@ -211,8 +215,8 @@ def batches(
         `(batch, height, width)`, class ids or 255.
 
     Raises:
-        ValueError: If an argument is out of range, or, when such a batch is
-            asked for, if its photos differ in size.
+        ValueError: If an argument is out of range. When a batch is read, if
+            its photos differ in size.
 
     Example:
         >>> import tempfile
@@ -230,21 +234,22 @@ def batches(
         _check_count("steps", steps, 1)
         if not repeat:
             raise ValueError(
-                "`steps` needs batches that never end, `repeat=True`. "
+                "`steps` needs an infinite data set, `repeat=True`. "
                 f"Received: steps={steps}, repeat={repeat}"
             )
     if shard is not None:
         _check_shard(*shard)
     if not len(source) or (drop_remainder and len(source) < batch_size):
         raise ValueError(
-            "`source` must hold at least one batch. Received: "
+            "`source` must contain at least one batch. Received: "
             f"len(source)={len(source)}, batch_size={batch_size}, "
             f"drop_remainder={drop_remainder}"
         )
     if augmentation is not None and not callable(augmentation):
         raise ValueError(
-            "`augmentation` must be `None` or a callable of a photo, a mask "
-            f"and a random generator. Received: augmentation={augmentation!r}"
+            "`augmentation` must be `None` or a callable that takes a photo, a "
+            "mask and a random generator. "
+            f"Received: augmentation={augmentation!r}"
         )
     return Batches(
         source=source,
@@ -262,7 +267,7 @@ def batches(
 
 
 class _Augment:
-    """Applies an augmentation to a record; picklable."""
+    """Apply an augmentation to a record; picklable for worker processes."""
 
     def __init__(self, augmentation):
         self.augmentation = augmentation
@@ -274,8 +279,8 @@ class _Augment:
         return {"photo": photo, "mask": mask, "name": record["name"]}
 
 
-def _records(source, augmentation, seed, shuffle):
-    """Return the records of all passes, one after another, as a dataset."""
+def _build_dataset(source, augmentation, seed, shuffle):
+    """Return the infinite `grain.MapDataset` of augmented records."""
     try:
         import grain
     except ImportError as error:
@@ -292,8 +297,8 @@ def _records(source, augmentation, seed, shuffle):
     return records.repeat()
 
 
-def _share(start, stop, shard):
-    """Return which records a shard reads of a batch, and how many count."""
+def _shard_indices(start, stop, shard):
+    """Return a shard's record indices in a batch, and how many are valid."""
     batch = list(range(start, stop))
     if shard is None:
         return batch, len(batch)
@@ -302,33 +307,33 @@ def _share(start, stop, shard):
         missing = -len(batch) % count
         return batch + (batch * missing)[:missing], len(batch)
     first, end = (len(batch) * i // count for i in (index, index + 1))
-    # With fewer photos than processes some have none that counts.
+    # With fewer photos than processes, some processes have no valid photo.
     return batch[first:end] or batch[:1], end - first
 
 
-def _read_batch(records, positions, counted):
-    """Stack records; ignore all pixels of those that do not count."""
-    photos, masks = stack([records[position] for position in positions])
-    masks[counted:] = IGNORE_LABEL
+def _read_batch(records, indices, num_valid):
+    """Stack records, ignoring all pixels after the first `num_valid`."""
+    photos, masks = stack([records[index] for index in indices])
+    masks[num_valid:] = IGNORE_LABEL
     return photos, masks
 
 
 _worker_records = None
 
 
-def _prepare_worker(*recipe):
-    """Build the records once in a worker process."""
+def _init_worker(*dataset_args):
+    """Build the data set once per worker process."""
     global _worker_records
-    _worker_records = _records(*recipe)
+    _worker_records = _build_dataset(*dataset_args)
 
 
-def _work(positions, counted):
-    """Make a batch in a worker process."""
-    return _read_batch(_worker_records, positions, counted)
+def _read_batch_in_worker(indices, num_valid):
+    """Read a batch in a worker process."""
+    return _read_batch(_worker_records, indices, num_valid)
 
 
 def _check_count(argument, value, lowest):
-    """Raise unless a value is an int of at least `lowest`, below 2**32."""
+    """Raise ValueError unless a value is an int in `[lowest, 2**32)`."""
     is_count = isinstance(value, int) and not isinstance(value, bool)
     if not is_count or not lowest <= value < 2**32:
         raise ValueError(
@@ -338,11 +343,11 @@ def _check_count(argument, value, lowest):
 
 
 def _check_shard(index, count):
-    """Raise unless there are as many shards as the index needs."""
+    """Raise ValueError unless a shard index is in `[0, count)` or None."""
     _check_count("shard[1]", count, 1)
     if index is not None and index not in range(count):
         raise ValueError(
-            "`shard` must be `(index, count)` with an index from 0 to below "
-            "`count`, or None for whole batches. "
+            "`shard` must be `(index, count)` with an index in `[0, count)`, "
+            "or None for whole batches. "
             f"Received: shard={(index, count)}"
         )

@@ -1,4 +1,4 @@
-"""Show the records of a source in another size."""
+"""Resize the records of a source."""
 
 import numpy as np
 
@@ -6,15 +6,15 @@ from gss_keras.data.transforms import fit_scale
 
 
 class Resized:
-    """Scales photos and masks of a source, keeping their ratio.
+    """Resize photos and masks of a source, preserving their aspect ratio.
 
-    Photos are averaged over the area of each new pixel where they shrink;
-    masks take the class at its center.
+    Photos use bilinear interpolation with antialiasing, masks
+    nearest-neighbor interpolation.
 
     Args:
-        source: A source such as `gss_keras.data.load` gives.
-        fit: Longest and shortest side in pixels that photos are scaled to fit
-            in.
+        source: A source, such as the return value of `gss_keras.data.load`.
+        fit: Maximum of the longer and of the shorter side in pixels, see
+            `gss_keras.data.transforms.fit_scale`.
 
     Attributes:
         classes: Tuple of the class names.
@@ -44,7 +44,7 @@ class Resized:
         return len(self.source)
 
     def __getitem__(self, index):
-        """Read a record, see `PairedFiles`, and scale it."""
+        """Read and resize one record, see `PairedFiles`."""
         from PIL import Image
 
         record = self.source[index]

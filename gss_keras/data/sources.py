@@ -1,34 +1,33 @@
-"""Read photos and masks from disk, one record at a time."""
+"""Random-access sources of photos and masks on disk."""
 
 from pathlib import Path
 
 import numpy as np
 
+from gss_keras.constants import IGNORE_LABEL
 from gss_keras.data.files import REMEDY, id_table, read_mask, read_photo
-from gss_keras.maskige.mapping import IGNORE_LABEL
 
-_PHOTO_ENDINGS = (".png", ".jpg", ".jpeg")
-_MASK_ENDINGS = (".png",)
+_PHOTO_EXTENSIONS = (".png", ".jpg", ".jpeg")
+_MASK_EXTENSIONS = (".png",)
 
 
 class PairedFiles:
-    """Reads pairs of a photo file and a mask file.
+    """Read pairs of a photo file and a mask file.
 
-    What every source of this package is underneath: a list of pairs and a
-    table of what the ids in the files mean. Records are read when they are
-    asked for, so a source is small, can be sent to worker processes and works
-    as random access for `batches`.
+    The base class of the package's file-based sources: a list of file pairs
+    and a lookup table from label ids to class ids. Records are read on access,
+    so a source is small, picklable for worker processes and usable as a
+    random-access source by `batches`.
 
     Args:
-        names: Name of each record, unlike all others.
-        photo_paths: Path of each record's photo, a PNG or JPEG file in RGB or
-            gray.
+        names: Unique name of each record.
+        photo_paths: Path of each record's photo, an RGB or grayscale PNG or
+            JPEG file.
         mask_paths: Path of each record's mask, a PNG file with one channel,
             or `None` for a photo without labels: its mask is all 255.
         classes: The class names in the order of their ids, at most 255.
-        ids: int32 array `(65536,)`: the class id, or 255, of every id that a
-            file can hold, and -1 for ids that it must not; see
-            `gss_keras.data.files.id_table`.
+        ids: int32 lookup table `(65536,)` from ids in files to class ids or
+            255, with -1 for invalid ids; see `gss_keras.data.files.id_table`.
 
     Attributes:
         classes: Tuple of the class names.
@@ -37,8 +36,8 @@ class PairedFiles:
         names: Tuple of the records' names, in order.
 
     Raises:
-        ValueError: When such a record is read, if a file cannot be read, has
-            the wrong number of channels, holds an id that is neither a class
+        ValueError: When a record is read, if a file cannot be read, has the
+            wrong number of channels, contains an id that is neither a class
             nor ignored, or if photo and mask differ in size.
     """
 
@@ -86,33 +85,31 @@ class PairedFiles:
 
 
 class Folders(PairedFiles):
-    """Reads a folder of photos and a folder of masks with matching names.
+    """Read a folder of photos and a folder of masks with matching names.
 
-    `photos/street.jpg` belongs to `masks/street.png`. A mask is a gray or
-    palette PNG whose pixel values are class ids. Records come in the order
-    of their names.
+    `photos/street.jpg` pairs with `masks/street.png`. A mask is a grayscale
+    or palette PNG whose pixel values are class ids. Records are sorted by
+    name.
 
     Args:
-        photos: Path of the folder of photos, PNG or JPEG files in RGB or
-            gray.
+        photos: Path of the folder of photos, RGB or grayscale PNG or JPEG
+            files.
         masks: Path of the folder of masks, PNG files with one channel.
         classes: The class names in the order of their ids: a sequence of
-            strings, or the path of a text file with one name a line. At most
-            255.
-        ignore: Id or ids which mean "no label" in the files, on top of 255.
-            They become 255 in the masks.
+            strings, or the path of a text file with one name per line. At
+            most 255.
+        ignore: Id or ids in the files that mean "no label", besides 255. They
+            become 255 in the masks.
 
     Attributes:
         classes: Tuple of the class names.
         num_classes: Number of classes.
         ignore_label: 255, the id of unlabeled pixels in the masks.
-        names: Tuple of the file names without ending, in order.
+        names: Tuple of the sorted file names without extension.
 
     Raises:
-        ValueError: If a folder is missing or empty, if a photo has no mask or
-            a mask no photo, or, when such a record is read, if a file cannot
-            be read, has the wrong number of channels, holds an id that is
-            neither a class nor ignored, or if photo and mask differ in size.
+        ValueError: If a folder is missing or empty, or if a photo has no mask
+            or a mask no photo. When a record is read, see `PairedFiles`.
 
     Example:
         >>> import tempfile
@@ -130,8 +127,8 @@ class Folders(PairedFiles):
 
     def __init__(self, photos, masks, classes, ignore=()):
         names, photo_paths, mask_paths = pair_files(
-            pictures_in(photos, "photos", _PHOTO_ENDINGS),
-            pictures_in(masks, "masks", _MASK_ENDINGS),
+            list_images(photos, "photos", _PHOTO_EXTENSIONS),
+            list_images(masks, "masks", _MASK_EXTENSIONS),
             photos,
             masks,
         )
@@ -141,9 +138,9 @@ class Folders(PairedFiles):
 
 
 def load_all(source):
-    """Read every record of a source into two arrays.
+    """Load all records of a source into memory, as two arrays.
 
-    For small sets: memory instead of files. All photos must share one size.
+    For small data sets whose photos all have the same size.
 
     Args:
         source: A source such as `Folders`.
@@ -163,7 +160,7 @@ def stack(records):
     """Stack records into a batch of photos and a batch of masks.
 
     Args:
-        records: Non-empty sequence of records of one size.
+        records: Non-empty sequence of records of the same size.
 
     Returns:
         A pair: photos, uint8 `(batch, height, width, 3)`, and masks, int32
@@ -175,7 +172,7 @@ def stack(records):
     for record in records:
         if record["photo"].shape != records[0]["photo"].shape:
             raise ValueError(
-                "Photos of one batch must have one size: crop or pad them "
+                "Photos of a batch must have the same size: crop or pad them "
                 "(`augmentation=Augmentation(crop=...)` or `Padding(...)`), "
                 "or use `batch_size=1`. Received: "
                 f"{records[0]['photo'].shape[:2]} for {records[0]['name']} "
@@ -186,23 +183,23 @@ def stack(records):
     return photos, masks.astype("int32")
 
 
-def pictures_in(folder, argument, endings):
-    """List the pictures in a folder.
+def list_images(folder, argument, extensions):
+    """List the image files in a folder.
 
     Args:
         folder: Path of the folder.
-        argument: Name of the argument that an error blames.
-        endings: Tuple of endings in lower case, such as `(".png",)`.
+        argument: Name of the argument to mention in errors.
+        extensions: Tuple of extensions in lower case, such as `(".png",)`.
 
     Returns:
-        A dict from file name without ending to path, in order.
+        A dict from file name without extension to path, sorted by path.
 
     Raises:
-        ValueError: If the folder is missing, holds no such file, or several
-            of one name.
+        ValueError: If the folder is missing, contains no such file, or
+            contains several files of the same name.
     """
     folder = Path(folder)
-    kinds = " or ".join(endings)
+    kinds = " or ".join(extensions)
     if not folder.is_dir():
         raise ValueError(
             f"`{argument}` must be an existing folder of {kinds} files. "
@@ -210,17 +207,17 @@ def pictures_in(folder, argument, endings):
         )
     paths = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in endings or path.name.startswith("."):
+        if path.suffix.lower() not in extensions or path.name.startswith("."):
             continue
         if path.stem in paths:
             raise ValueError(
-                f"`{argument}` must hold one file for each name. Received: "
+                f"`{argument}` must contain one file per name. Received: "
                 f"{paths[path.stem]} and {path}"
             )
         paths[path.stem] = path
     if not paths:
         raise ValueError(
-            f"`{argument}` must hold {kinds} files, and holds none. "
+            f"`{argument}` must contain {kinds} files, but has none. "
             f"Received: {argument}={str(folder)!r}"
         )
     return paths
@@ -232,32 +229,31 @@ def pair_files(photo_paths, mask_paths, photos, masks):
     Args:
         photo_paths: Dict from name to path of each photo.
         mask_paths: Dict from name to path of each mask.
-        photos: Path of the folder of the photos, for errors.
-        masks: Path of the folder of the masks, for errors.
+        photos: Path of the folder of the photos, for error messages.
+        masks: Path of the folder of the masks, for error messages.
 
     Returns:
-        Three lists in the order of the names: names, photo paths and mask
-        paths.
+        Three lists sorted by name: names, photo paths and mask paths.
 
     Raises:
         ValueError: If there is no photo, a photo has no mask or a mask no
             photo.
     """
-    lonely_photos = sorted(set(photo_paths) - set(mask_paths))
-    if lonely_photos:
+    unpaired_photos = sorted(set(photo_paths) - set(mask_paths))
+    if unpaired_photos:
         raise ValueError(
-            "Every photo must have a mask of its name. Received: no mask in "
-            f"{str(masks)!r} for {len(lonely_photos)} of {len(photo_paths)} "
-            f"photos: {', '.join(lonely_photos[:3])}. Take them away, or "
-            "unpack the masks again."
+            "Every photo must have a mask of the same name. Received: no mask "
+            f"in {str(masks)!r} for {len(unpaired_photos)} of "
+            f"{len(photo_paths)} photos: {', '.join(unpaired_photos[:3])}. "
+            "Remove the photos, or unpack the masks again."
         )
-    lonely_masks = sorted(set(mask_paths) - set(photo_paths))
-    if lonely_masks:
+    unpaired_masks = sorted(set(mask_paths) - set(photo_paths))
+    if unpaired_masks:
         raise ValueError(
-            "Every mask must have a photo of its name. Received: no photo in "
-            f"{str(photos)!r} for {len(lonely_masks)} of {len(mask_paths)} "
-            f"masks: {', '.join(lonely_masks[:3])}. Take them away, or "
-            "unpack the photos again."
+            "Every mask must have a photo of the same name. Received: no photo "
+            f"in {str(photos)!r} for {len(unpaired_masks)} of "
+            f"{len(mask_paths)} masks: {', '.join(unpaired_masks[:3])}. "
+            "Remove the masks, or unpack the photos again."
         )
     if not photo_paths:
         raise ValueError(
@@ -273,18 +269,18 @@ def pair_files(photo_paths, mask_paths, photos, masks):
 
 
 def read_classes(classes):
-    """Return class names, read from a file where a path is given.
+    """Return class names, read from a text file if given a path.
 
     Args:
         classes: A sequence of names, or the path of a text file with one name
-            a line; blank lines do not count.
+            per line; blank lines are skipped.
 
     Returns:
         Tuple of the names.
 
     Raises:
-        ValueError: If the file is missing or the names are not 1 to 255
-            different ones.
+        ValueError: If the file is missing, or if there are not 1 to 255
+            distinct names.
     """
     names = classes
     if isinstance(classes, str | Path):
@@ -292,7 +288,7 @@ def read_classes(classes):
         if not path.is_file():
             raise ValueError(
                 "`classes` must be a sequence of names or the path of a text "
-                "file with one name a line. Received: "
+                "file with one name per line. Received: "
                 f"classes={str(classes)!r}"
             )
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -300,7 +296,7 @@ def read_classes(classes):
     names = tuple(str(name) for name in names)
     if not 1 <= len(names) <= IGNORE_LABEL or len(set(names)) != len(names):
         raise ValueError(
-            f"`classes` must be 1 to {IGNORE_LABEL} different names. "
-            f"Received: {len(names)} names, {len(set(names))} of them different"
+            f"`classes` must be 1 to {IGNORE_LABEL} distinct names. "
+            f"Received: {len(names)} names, {len(set(names))} of them distinct"
         )
     return names

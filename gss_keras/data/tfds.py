@@ -1,13 +1,13 @@
-"""Cityscapes as TensorFlow Datasets stores it."""
+"""Cityscapes as prepared by TensorFlow Datasets."""
 
 from pathlib import Path
 
 import numpy as np
 
+from gss_keras.constants import IGNORE_LABEL
 from gss_keras.data.cards import card, check_split
 from gss_keras.data.cityscapes import cityscapes_table
-from gss_keras.data.files import look_up
-from gss_keras.maskige.mapping import IGNORE_LABEL
+from gss_keras.data.files import map_ids
 
 _BUILDER = "cityscapes/semantic_segmentation"
 _ARCHIVES = ("leftImg8bit_trainvaltest.zip", "gtFine_trainvaltest.zip")
@@ -15,18 +15,18 @@ _SPLITS = {"train": "train", "val": "validation", "test": "test"}
 
 
 class TfdsCityscapes:
-    """Reads Cityscapes through TensorFlow Datasets.
+    """Read Cityscapes through TensorFlow Datasets.
 
-    The records are those of `Cityscapes` in an order of their own. They are
-    read from few large files instead of thousands of small ones, which
-    network disks like better. The first time, the archives are unpacked and
-    rewritten, which needs TensorFlow; reading does not.
+    The records are those of `Cityscapes` in a different order. They are
+    stored in a few large files instead of thousands of small ones, which is
+    faster on network file systems. On first use, TensorFlow Datasets converts
+    the archives, which needs TensorFlow; reading does not.
 
     Args:
         data_dir: Path of the data folder of TensorFlow Datasets.
         split: `"train"` (2975 photos), `"val"` (500) or `"test"` (1525).
-        manual_dir: Path of the folder of the two archives as downloaded,
-            needed once; by default `downloads/manual` in `data_dir`.
+        manual_dir: Path of the folder of the two downloaded archives, needed
+            once. Defaults to `downloads/manual` in `data_dir`.
 
     Attributes:
         classes: Tuple of the class names.
@@ -35,8 +35,8 @@ class TfdsCityscapes:
 
     Raises:
         ImportError: If `tensorflow_datasets` is not installed.
-        ValueError: If `split` is unknown or the archives are missing, or,
-            when such a record is read, if it holds an id of no class.
+        ValueError: If `split` is unknown or the archives are missing. When a
+            record is read, if it contains an invalid id.
     """
 
     def __init__(self, data_dir, split="train", manual_dir=None):
@@ -47,23 +47,24 @@ class TfdsCityscapes:
         self._arguments = (data_dir, split, manual_dir)
         self._is_labeled = split != "test"
         self._table = cityscapes_table()
-        builder = _prepared(Path(data_dir), manual_dir)
+        builder = _prepare_builder(Path(data_dir), manual_dir)
         self._records = builder.as_data_source(_SPLITS[split])
-        self._undecoded = builder.as_data_source(
-            _SPLITS[split], decoders=_undecoded()
+        self._encoded_records = builder.as_data_source(
+            _SPLITS[split], decoders=_skip_image_decoding()
         )
         self._names = None
 
     def __reduce__(self):
-        """Open the files anew where a worker process gets the source."""
+        """Pickle the arguments: worker processes reopen the files."""
         return type(self), self._arguments
 
     @property
     def names(self):
-        """Tuple of the records' names; goes through the files once."""
+        """Tuple of the records' names; the first access reads all files."""
         if self._names is None:
             self._names = tuple(
-                _name(self._undecoded[index]) for index in range(len(self))
+                _name(self._encoded_records[index])
+                for index in range(len(self))
             )
         return self._names
 
@@ -91,7 +92,7 @@ class TfdsCityscapes:
         ids = np.asarray(record["segmentation_label"])[..., 0]
         mask = np.full(ids.shape, IGNORE_LABEL, "int32")
         if self._is_labeled:
-            mask = look_up(ids, self._table, f"record {name}")
+            mask = map_ids(ids, self._table, f"record {name}")
         photo = np.asarray(record["image_left"])
         return {"photo": photo, "mask": mask, "name": name}
 
@@ -102,16 +103,16 @@ def _name(record):
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
-def _undecoded():
-    """Return decoders which leave the pictures as they are stored."""
+def _skip_image_decoding():
+    """Return decoders that leave the images encoded."""
     from tensorflow_datasets import decode
 
-    pictures = ("image_left", "segmentation_label")
-    return dict.fromkeys(pictures, decode.SkipDecoding())
+    features = ("image_left", "segmentation_label")
+    return dict.fromkeys(features, decode.SkipDecoding())
 
 
-def _prepared(data_dir, manual_dir):
-    """Return the builder, its records written if they were not."""
+def _prepare_builder(data_dir, manual_dir):
+    """Return the builder, converting the archives on first use."""
     try:
         import tensorflow_datasets
     except ImportError as error:
@@ -130,8 +131,9 @@ def _prepared(data_dir, manual_dir):
     missing = [name for name in _ARCHIVES if not (manual_dir / name).is_file()]
     if missing:
         raise ValueError(
-            "Cityscapes must be in `data_dir` as TensorFlow Datasets writes "
-            f"it, or its archives {' and '.join(_ARCHIVES)} in {manual_dir}; "
+            "`data_dir` must contain Cityscapes as prepared by TensorFlow "
+            f"Datasets, or {manual_dir} the archives "
+            f"{' and '.join(_ARCHIVES)}; "
             f"missing: {', '.join(missing)}. Get them from "
             f"{card('cityscapes').url}. Received: data_dir={str(data_dir)!r}"
         )

@@ -1,53 +1,53 @@
-"""Change a photo and its mask alike: scale, crop, flip, colors, padding."""
+"""Joint transforms of a photo and its mask: augmentation and padding."""
 
 import dataclasses
 
 import numpy as np
 
+from gss_keras.constants import IGNORE_LABEL
 from gss_keras.data.color_jitter import ColorJitter
-from gss_keras.data.sources import IGNORE_LABEL
 
 # The ImageNet mean, which a model normalizes to 0.
 _PHOTO_FILL = (124, 116, 104)
-_CROP_RETRIALS = 10
+_MAX_RETRIES = 10
 
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """Scales, crops, flips and recolors a photo together with its mask.
+    """Apply random scale, crop, flip and color jitter to a photo and its mask.
 
-    Every pixel of the result shows the same spot of the scene in photo and
-    mask. In order: random scale (photo bilinear, mask nearest), random crop
-    in which no class may fill more than a share of what is labeled (retried
-    up to 10 times), horizontal flip, color jitter on the photo, and padding
-    at the bottom and the right where the scaled photo is smaller than the
-    crop (photo: ImageNet mean color; mask: 255). Only the pixels inside the
-    crop are ever scaled, and only once.
+    Photo and mask stay aligned pixel by pixel. In order: random scale (photo
+    bilinear, mask nearest), random crop in which no class may exceed a
+    fraction of the labeled pixels (retried up to 10 times), random horizontal
+    flip, color jitter on the photo, and padding at the bottom and the right
+    if the scaled photo is smaller than the crop (photo: ImageNet mean color;
+    mask: 255). Scale and crop are one resampling step, so only pixels inside
+    the crop are interpolated, and only once.
 
     Args:
-        crop: Height and width of the result.
-        scale_range: Lowest and highest scale, drawn uniformly.
-        flip: Whether half of the photos are mirrored.
+        crop: Height and width of the output.
+        scale_range: Minimum and maximum of the uniformly drawn scale.
+        flip: Whether to mirror photos with probability 0.5.
         color_jitter: A `ColorJitter`, or `None` to keep the colors.
-        max_class_fraction: Largest share of one class in a crop; 1 turns the
-            rule off.
-        balance: Probability that a crop is centered on a pixel of a class
-            drawn uniformly among those of the photo, so that rare and small
-            classes are seen more often.
-        fit: `None`, or a longest and a shortest side: `scale_range` then
-            counts from the size at which a photo fits both, see `fit_scale`,
-            and photos of all sizes show things equally large. The published
-            trainings use `(2048, 512)` for ADE20K and MSeg and
-            `(2049, 1025)` for Cityscapes.
+        max_class_fraction: Maximum fraction of the labeled pixels of a crop
+            that one class may cover; 1 disables the limit.
+        balance: Probability of centering a crop on a pixel of a class drawn
+            uniformly among the classes of the photo, which oversamples rare
+            and small classes.
+        fit: `None`, or a maximum of the longer and of the shorter side:
+            `scale_range` is then relative to the largest size within both,
+            see `fit_scale`, so that objects have a similar scale in photos of
+            all sizes. The published training runs use `(2048, 512)` for
+            ADE20K and MSeg and `(2049, 1025)` for Cityscapes.
 
     Raises:
-        ValueError: If an argument is out of range, or, when called, if photo
-            or mask has the wrong shape or type.
+        ValueError: If an argument is out of range. When called, if photo or
+            mask has the wrong shape or dtype.
 
     Reference:
-        The training augmentation of the release. It scales without smoothing;
-        Pillow smooths where it shrinks, which avoids aliasing. Shares are
-        counted on every second pixel. `balance` is ours.
+        The training augmentation of the release. The release interpolates
+        without antialiasing; Pillow antialiases when it downscales. Class
+        fractions are computed on every second pixel. `balance` is ours.
 
     Example:
         >>> import numpy as np
@@ -71,17 +71,19 @@ class Augmentation:
         """Check the arguments."""
         _check_size("crop", self.crop)
         if self.fit is not None:
-            _check_size("fit", self.fit, "a longest and a shortest side")
+            _check_size(
+                "fit", self.fit, "maxima of the longer and shorter side"
+            )
         lowest, highest = self.scale_range
         if not 0 < lowest <= highest:
             raise ValueError(
-                "`scale_range` must be a lowest and a highest scale, both "
+                "`scale_range` must be a minimum and a maximum scale, both "
                 f"above 0. Received: scale_range={self.scale_range}"
             )
         for argument in ("max_class_fraction", "balance"):
             if not 0 <= getattr(self, argument) <= 1:
                 raise ValueError(
-                    f"`{argument}` must lie between 0 and 1. "
+                    f"`{argument}` must be between 0 and 1. "
                     f"Received: {argument}={getattr(self, argument)}"
                 )
         if not (self.color_jitter is None or callable(self.color_jitter)):
@@ -91,7 +93,7 @@ class Augmentation:
             )
 
     def __call__(self, photo, mask, generator):
-        """Transform one photo and its mask.
+        """Augment one photo and its mask.
 
         Args:
             photo: uint8 array `(height, width, 3)`, 0-255 RGB.
@@ -114,37 +116,37 @@ class Augmentation:
         return _pad(photo, mask, self.crop)
 
     def _draw_window(self, mask, scale, generator):
-        """Draw the part of the photo to show, and its size when scaled."""
+        """Draw the crop window in the photo and its size after scaling."""
         scaled = np.maximum(1, np.rint(np.array(mask.shape) * scale))
         scale = scaled / mask.shape
         size = np.minimum(self.crop, scaled)
         is_balanced = generator.random() < self.balance
-        for _ in range(1 + _CROP_RETRIALS):
+        for _ in range(1 + _MAX_RETRIES):
             if is_balanced:
-                center = _draw_pixel_of_a_class(mask, generator)
+                center = _draw_balanced_pixel(mask, generator)
                 start = np.rint((center + 0.5) * scale - size / 2)
                 start = np.clip(start, 0, scaled - size)
             else:
                 start = generator.integers(scaled - size + 1)
             window = _Window(start / scale, (start + size) / scale, size)
-            if window.largest_share(mask) <= self.max_class_fraction:
+            if window.max_class_fraction(mask) <= self.max_class_fraction:
                 break
         return window
 
 
 @dataclasses.dataclass(frozen=True)
 class Padding:
-    """Pads photo and mask to one size, so that photos of any size batch.
+    """Pad photo and mask to a fixed size, so that they can be batched.
 
-    For evaluation: the padding, at the bottom and the right, is ignored by
-    every loss and metric since its mask is 255.
+    For evaluation: the padding is at the bottom and the right, and its mask
+    is 255, so every loss and metric ignores it.
 
     Args:
-        size: Height and width of the result.
+        size: Height and width of the output.
 
     Raises:
-        ValueError: If `size` is not two positive ints, or, when called, if
-            the photo is larger.
+        ValueError: If `size` is not two positive ints. When called, if the
+            photo is larger.
 
     Example:
         >>> import numpy as np
@@ -166,7 +168,7 @@ class Padding:
         Args:
             photo: uint8 array `(height, width, 3)`, 0-255 RGB.
             mask: Int array `(height, width)`, class ids or 255.
-            generator: Not used: nothing here is random.
+            generator: Unused; accepted for the signature of an augmentation.
 
         Returns:
             A pair: photo, uint8 `(*size, 3)`, and mask, int32 `size`.
@@ -174,25 +176,26 @@ class Padding:
         _check_pair(photo, mask)
         if mask.shape[0] > self.size[0] or mask.shape[1] > self.size[1]:
             raise ValueError(
-                f"`size` must be at least as large as every photo, "
-                f"{mask.shape} here. Received: size={self.size}"
+                "`size` must be at least as large as every photo, but a photo "
+                f"has size {mask.shape}. Received: size={self.size}"
             )
         return _pad(photo, mask, self.size)
 
 
 def fit_scale(shape, fit):
-    """Return the scale at which a photo fits a longest and a shortest side.
+    """Return the largest scale at which a photo fits two side limits.
 
-    Scaled so, it keeps its ratio, no side is longer than the larger number
-    and the shorter side no longer than the smaller one, and one of the two
-    is met.
+    The longer side of the scaled photo is at most `max(fit)`, the shorter one
+    at most `min(fit)`, and one of the two is equal to its limit. The aspect
+    ratio is preserved.
 
     Args:
         shape: Height and width of the photo in pixels.
-        fit: Longest and shortest side in pixels, in any order.
+        fit: Maximum of the longer and of the shorter side in pixels, in any
+            order.
 
     Returns:
-        A float.
+        The scale, a float.
 
     Reference:
         The rule by which the release resizes ADE20K and MSeg to 2048 x 512,
@@ -207,16 +210,16 @@ def fit_scale(shape, fit):
 
 @dataclasses.dataclass(frozen=True)
 class _Window:
-    """A part of a photo, `start` to `end` in its pixels, shown in `size`."""
+    """A crop window from `start` to `end` in pixels, resized to `size`."""
 
     start: np.ndarray
     end: np.ndarray
     size: np.ndarray
 
-    def largest_share(self, mask):
-        """Return the share of the most frequent class, of labeled pixels.
+    def max_class_fraction(self, mask):
+        """Return the fraction of labeled pixels of the most frequent class.
 
-        It is 1 where nothing is labeled: such a crop teaches nothing.
+        It is 1 without labeled pixels: such a crop has no training signal.
         """
         top, left = self.start.astype(int)
         bottom, right = np.ceil(self.end).astype(int)
@@ -225,18 +228,18 @@ class _Window:
         return counts.max() / counts.sum() if counts.any() else 1.0
 
 
-def _draw_pixel_of_a_class(mask, generator):
+def _draw_balanced_pixel(mask, generator):
     """Draw a class of the mask, then one of its pixels: (row, column)."""
     counts = np.bincount(mask.ravel(), minlength=IGNORE_LABEL + 1)
     classes = np.flatnonzero(counts[:IGNORE_LABEL])
     if not classes.size:
         return generator.integers(mask.shape)
-    places = np.flatnonzero(mask == generator.choice(classes))
-    return np.array(divmod(generator.choice(places), mask.shape[1]))
+    pixels = np.flatnonzero(mask == generator.choice(classes))
+    return np.array(divmod(generator.choice(pixels), mask.shape[1]))
 
 
 def _scale_window(photo, mask, window):
-    """Scale the window of a photo (bilinear) and of its mask (nearest)."""
+    """Crop and resize a photo (bilinear) and its mask (nearest)."""
     from PIL import Image
 
     box = (*window.start[::-1], *window.end[::-1])
@@ -248,7 +251,7 @@ def _scale_window(photo, mask, window):
 
 
 def _pad(photo, mask, size):
-    """Fill up a photo and its mask at the bottom and the right."""
+    """Pad a photo and its mask at the bottom and the right."""
     height, width = mask.shape
     if (height, width) == tuple(size):
         return np.ascontiguousarray(photo), mask.astype("int32")
@@ -261,7 +264,7 @@ def _pad(photo, mask, size):
 
 
 def _check_size(argument, size, meaning="a height and a width"):
-    """Raise unless a size is a pair of positive ints."""
+    """Raise ValueError unless a size is a pair of positive ints."""
     is_size = isinstance(size, tuple | list) and len(size) == 2
     if not is_size or not all(
         isinstance(side, int) and side > 0 for side in size
@@ -273,7 +276,7 @@ def _check_size(argument, size, meaning="a height and a width"):
 
 
 def _check_pair(photo, mask):
-    """Raise unless photo and mask are arrays that belong together."""
+    """Raise ValueError unless photo and mask have matching shapes."""
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
         raise ValueError(
             "`photo` must be a uint8 array `(height, width, 3)`. "

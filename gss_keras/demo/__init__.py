@@ -1,8 +1,8 @@
-"""A page on which people try a segmenter on photos of their own.
+"""A local web page to try a segmenter on one's own photos.
 
-`serve` answers a browser on this computer: photo, tokens, maskige, mask and
-confidence of a photo that is dropped onto the page, and how long each step of
-the way took. Nothing is loaded from the net and nothing is stored.
+`serve` starts the web server. The page shows the tokens, maskige, mask and
+confidence of an uploaded photo, and the wall-clock time of each step. Nothing
+is loaded from the internet and nothing is stored.
 """
 
 from gss_keras.demo.server import serve

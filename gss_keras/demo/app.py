@@ -1,4 +1,4 @@
-"""Answer the page's requests: a photo in, what became of it out."""
+"""The ASGI application behind the page."""
 
 import asyncio
 import base64
@@ -34,33 +34,33 @@ _TYPES = {
     ".svg": "image/svg+xml",
 }
 _MEBIBYTE = 2**20
-_SMALLEST_SCALE = 1 / 16
-# How many bytes of a refused file are read at most.
-_MOST_DROPPED = 2**30
-# How often a waiting request looks whether its visitor is still there.
-_PATIENCE = 1.0
+_MIN_SCALE = 1 / 16
+# Maximum number of bytes of a rejected upload that are read and discarded.
+_MAX_DISCARDED = 2**30
+# Seconds between checks whether the client is still connected.
+_DISCONNECT_INTERVAL = 1.0
 
 
 class Page:
-    """The page of one segmenter, as an ASGI application.
+    """ASGI application that serves the page of one segmenter.
 
-    Every photo is answered from what the request holds; nothing of it is
-    kept. The page's own files are read once, so that no address a visitor
-    asks for ever becomes a path.
+    Requests are stateless: no photo is stored. The static files are read once
+    at startup, so that no requested URL is ever used as a file path.
 
     Args:
         segmenter: A `GenerativeSegmenter`.
-        title: What the page calls it, such as the preset's name.
-        classes: Class names in the order of their ids; by default those that
-            the segmenter knows, else "class 0" and so on.
-        data_set: Name of the data set in the catalog whose usual colors the
-            page offers too.
-        max_pixels: Number of pixels that larger photos are reduced to before
-            they are segmented.
-        max_bytes: Size of the largest file that is taken.
-        max_waiting: Number of photos that may wait for their turn.
-        max_held: Bytes of all files that are being uploaded or wait.
-        hosts: Names that the server may be called by; None for any.
+        title: Title of the model on the page, such as the preset's name.
+        classes: Class names in the order of their ids; by default those of
+            the segmenter, else "class 0" and so on.
+        data_set: Name of a data set in the catalog whose palette the page
+            offers, too.
+        max_pixels: Maximum number of pixels; larger photos are downscaled
+            before they are segmented.
+        max_bytes: Maximum size of an uploaded file in bytes.
+        max_waiting: Maximum number of concurrent uploads, from the start of
+            the upload to the response.
+        max_held: Maximum total size of these uploads in bytes.
+        hosts: Host names that requests may use; None for any.
 
     Attributes:
         app: The ASGI application.
@@ -81,7 +81,7 @@ class Page:
         self._analyzer = Analyzer(segmenter)
         self._max_pixels, self._max_bytes = max_pixels, max_bytes
         self._max_waiting, self._max_held = max_waiting, max_held
-        self._waiting = self._held = 0
+        self._num_uploads = self._upload_bytes = 0
         self._turns = Turns()
         self._files = {
             path.name: (path.read_bytes(), _TYPES[path.suffix])
@@ -99,30 +99,31 @@ class Page:
             ],
             middleware=[Middleware(Guard, hosts=hosts)],
             exception_handlers={
-                HTTPException: _refuse,
-                ClientDisconnect: _gone,
-                Exception: _apologize,
+                HTTPException: _report_http_error,
+                ClientDisconnect: _report_disconnect,
+                Exception: _report_failure,
             },
-            lifespan=self._live,
+            lifespan=self._lifespan,
         )
 
     def warm_up(self):
-        """Segment two sizes of a photo ahead, so that visitors need not wait.
+        """Compile the model before the first visit, with a photo in two sizes.
 
-        After two sizes, TensorFlow compiles no more.
+        For the second size, TensorFlow traces a graph with dynamic shapes,
+        which serves all other sizes.
 
         Returns:
-            A `concurrent.futures.Future` that is done when the page is warm.
+            A `concurrent.futures.Future` that is done after the warm-up.
         """
 
-        def answer(scale):
-            self._answer(examples.scene(0), scale)
+        def segment(scale):
+            self._segment_file(examples.scene(0), scale)
 
-        self._turns.submit("", answer, 0.5)
-        return self._turns.submit("", answer, 1.0)
+        self._turns.submit("", segment, 0.5)
+        return self._turns.submit("", segment, 1.0)
 
     @contextlib.asynccontextmanager
-    async def _live(self, _):
+    async def _lifespan(self, _):
         yield
         await run_in_threadpool(self._turns.close)
 
@@ -152,7 +153,7 @@ class Page:
 
     def _static(self, name):
         if name not in self._files:
-            raise HTTPException(404, "There is no such page here.")
+            raise HTTPException(404, "There is no such page.")
         content, media_type = self._files[name]
         return Response(content, media_type=media_type)
 
@@ -170,73 +171,79 @@ class Page:
         token = request.path_params["token"]
         if token >= self._model["codebook_size"]:
             raise HTTPException(404, "The codebook has no such token.")
-        return await self._in_turn(request, self._answer_token, token)
+        return await self._run_in_turn(request, self._decode_token, token)
 
     async def _segment(self, request):
         async with self._upload(request) as data:
-            scale = _read_scale(request.query_params.get("scale", "1"))
-            return await self._in_turn(request, self._answer, data, scale)
+            scale = _parse_scale(request.query_params.get("scale", "1"))
+            return await self._run_in_turn(
+                request, self._segment_file, data, scale
+            )
 
     @contextlib.asynccontextmanager
     async def _upload(self, request):
-        """Read the body, and count it until the request is answered.
+        """Read the request body, counted towards the limits until answered.
 
-        What is refused is read on all the same, and dropped: a connection
-        that is closed while the visitor sends would hide the answer.
+        The rest of a rejected upload is read and discarded: if the connection
+        were closed while the client sends, it would not see the response.
         """
-        refusal = None
-        if self._waiting >= self._max_waiting:
-            refusal = _busy()
-        announced = int(request.headers.get("content-length", 0))
-        self._waiting += 1
+        rejection = None
+        if self._num_uploads >= self._max_waiting:
+            rejection = _busy()
+        content_length = int(request.headers.get("content-length", 0))
+        self._num_uploads += 1
         count, chunks = 0, []
         try:
             async for chunk in request.stream():
                 count += len(chunk)
                 chunks.append(chunk)
-                self._held += len(chunk)
-                if max(announced, count) > self._max_bytes:
-                    refusal = _too_large(announced or count, self._max_bytes)
-                elif self._held > self._max_held:
-                    refusal = _busy()
-                if refusal:
-                    self._held -= sum(map(len, chunks))
+                self._upload_bytes += len(chunk)
+                if max(content_length, count) > self._max_bytes:
+                    rejection = _too_large(
+                        content_length or count, self._max_bytes
+                    )
+                elif self._upload_bytes > self._max_held:
+                    rejection = _busy()
+                if rejection:
+                    self._upload_bytes -= sum(map(len, chunks))
                     chunks.clear()
-                if count > _MOST_DROPPED:
+                if count > _MAX_DISCARDED:
                     break
-            if refusal:
-                raise refusal
+            if rejection:
+                raise rejection
             yield b"".join(chunks)
         finally:
-            self._waiting -= 1
-            self._held -= sum(map(len, chunks))
+            self._num_uploads -= 1
+            self._upload_bytes -= sum(map(len, chunks))
 
-    async def _in_turn(self, request, function, *arguments):
-        """Run a function in the one thread, unless the visitor leaves."""
+    async def _run_in_turn(self, request, function, *arguments):
+        """Run a function in the worker thread, unless the client is gone."""
         visitor = request.headers.get("x-visitor", request.client.host)[:64]
         future = asyncio.wrap_future(
             self._turns.submit(visitor, function, *arguments)
         )
-        while not (await asyncio.wait([future], timeout=_PATIENCE))[0]:
+        while not (await asyncio.wait([future], timeout=_DISCONNECT_INTERVAL))[
+            0
+        ]:
             if await request.is_disconnected():
                 future.cancel()
-                return await _gone()
+                return await _report_disconnect()
         try:
             return Response(future.result(), media_type="application/json")
-        # What is wrong with the file, told by whoever read it.
+        # The message says what is wrong with the file.
         except ValueError as error:
             raise HTTPException(400, str(error)) from error
 
-    def _answer(self, data, scale):
-        """Turn the bytes of a file into the bytes of the answer."""
-        began = time.perf_counter()
+    def _segment_file(self, data, scale):
+        """Decode and segment an image file; return JSON as bytes."""
+        start = time.perf_counter()
         photo = read_upload(data, self._max_pixels)
         height, width = photo.pixels.shape[:2]
         size = [max(1, round(side * scale)) for side in (width, height)]
         pixels = photo.pixels
         if size != [width, height]:
             pixels = resize(pixels, size)
-        reading = time.perf_counter() - began
+        reading = time.perf_counter() - start
         analysis = self._analyzer.analyze(pixels)
         rows, columns = analysis.tokens.shape
         return _as_json(
@@ -248,13 +255,14 @@ class Page:
             mask=_pack(analysis.mask.astype("uint8")),
             maskige=_pack(analysis.maskige),
             tokens=_pack(analysis.tokens.astype("<u2")),
-            token_probability=_pack_shares(analysis.token_probability),
-            confidence=_pack_shares(analysis.confidence),
+            token_probability=_pack_probabilities(analysis.token_probability),
+            confidence=_pack_probabilities(analysis.confidence),
             seconds={"reading": reading, **analysis.seconds},
             has_compiled=analysis.has_compiled,
         )
 
-    def _answer_token(self, token):
+    def _decode_token(self, token):
+        """Decode one token; return JSON as bytes."""
         alone, field = self._analyzer.paint_token(token)
         return _as_json(
             token=token,
@@ -264,46 +272,45 @@ class Page:
         )
 
 
-def _read_scale(text):
+def _parse_scale(text):
     try:
         scale = float(text)
     except ValueError:
         scale = math.nan
-    if not _SMALLEST_SCALE <= scale <= 1:
+    if not _MIN_SCALE <= scale <= 1:
         raise HTTPException(
             400,
-            f"`scale` must be a number from {_SMALLEST_SCALE} to 1. "
+            f"`scale` must be a number between {_MIN_SCALE} and 1. "
             f"Received: scale={text[:20]!r}",
         )
     return scale
 
 
-def _too_large(count, most):
+def _too_large(count, max_bytes):
     return HTTPException(
         413,
-        f"A file must have at most {most / _MEBIBYTE:.3g} MB. Received: "
-        f"{count / _MEBIBYTE:.3g} MB. Save the photo as JPEG or make it "
-        "smaller.",
+        f"A file must have at most {max_bytes / _MEBIBYTE:.3g} MB. Received: "
+        f"{count / _MEBIBYTE:.3g} MB. Save the photo as JPEG or downscale it.",
     )
 
 
 def _busy():
     return HTTPException(
         503,
-        "Too many photos are waiting. Try again in a moment.",
+        "The server is busy with other photos. Try again in a moment.",
         headers={"Retry-After": "5"},
     )
 
 
 def _pack(array):
-    """Return an array's bytes, deflated, as text."""
+    """Compress an array's bytes with zlib and encode them in base64."""
     content = np.ascontiguousarray(array).tobytes()
     return base64.b64encode(zlib.compress(content, 1)).decode()
 
 
-def _pack_shares(shares):
-    """Pack numbers from 0 to 1 as bytes from 0 to 255."""
-    return _pack(np.rint(255 * shares).astype("uint8"))
+def _pack_probabilities(probabilities):
+    """Quantize probabilities to uint8, 255 for 1, and pack them."""
+    return _pack(np.rint(255 * probabilities).astype("uint8"))
 
 
 def _as_jpeg(pixels):
@@ -318,17 +325,17 @@ def _as_json(**fields):
     return json.dumps(fields).encode()
 
 
-async def _refuse(_, error):
+async def _report_http_error(_, error):
     return JSONResponse(
         {"error": error.detail}, error.status_code, headers=error.headers
     )
 
 
-async def _gone(*_):
-    """Answer nobody, in the way of other servers' logs."""
+async def _report_disconnect(*_):
+    """Return status 499, as nginx logs a request that the client closed."""
     return Response(status_code=499)
 
 
-async def _apologize(*_):
-    message = "The server failed at this. Its log says why; try another photo."
+async def _report_failure(*_):
+    message = "Internal server error, see the server's log. Try another photo."
     return JSONResponse({"error": message}, 500)

@@ -1,9 +1,9 @@
-"""Drawn street scenes for visitors who have no photo at hand."""
+"""Synthetic street scenes for visitors without a photo."""
 
 import functools
 import io
 
-# Scenes that the bundled segmenter, trained on real streets, copes with.
+# Scenes that the bundled segmenter, trained on real photos, segments well.
 SCENES = {"Street at noon": 48, "Street at sunset": 36}
 _SIZE = (360, 480)
 
@@ -15,13 +15,13 @@ def titles():
 
 @functools.lru_cache
 def scene(index):
-    """Draw a scene.
+    """Render a scene.
 
     Args:
-        index: Position in `titles()`.
+        index: Index into `titles()`.
 
     Returns:
-        Bytes of a PNG file of 480 x 360 pixels.
+        Bytes of a PNG file, 480 pixels wide and 360 high.
     """
     from PIL import Image
 

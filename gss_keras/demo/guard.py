@@ -1,11 +1,11 @@
-"""Keep other sites' pages away from a server that runs for its visitor."""
+"""Middleware against cross-site requests and DNS rebinding."""
 
 import urllib.parse
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 
-# The page needs nothing from elsewhere, so its browser shall load nothing.
+# The page needs no external resources, so the browser may load none.
 _POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -13,15 +13,16 @@ _POLICY = (
 
 
 class Guard:
-    """Refuses what was not sent by the page itself, and marks answers.
+    """ASGI middleware that rejects cross-site requests.
 
-    A page of another site can make its visitor's browser call a server on
-    that visitor's own computer: under a name that the site has pointed there,
-    which shows in the header `Host`, or plainly, which shows in `Origin`.
+    A page of another site can make its visitor's browser send requests to a
+    server on localhost: by DNS rebinding, which the `Host` header reveals, or
+    directly, which the `Origin` header reveals. Responses get security
+    headers: a content security policy, and no caching or referrer.
 
     Args:
-        app: The ASGI application behind it.
-        hosts: Names that the server may be called by; None for any.
+        app: The wrapped ASGI application.
+        hosts: Host names that requests may use; None for any.
     """
 
     def __init__(self, app, hosts):
@@ -32,7 +33,7 @@ class Guard:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
 
-        async def send_marked(message):
+        async def send_with_headers(message):
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["Content-Security-Policy"] = _POLICY
@@ -42,22 +43,22 @@ class Guard:
             await send(message)
 
         app = self._app
-        if not self._is_own(Headers(scope=scope)):
-            message = "This server answers only its own page."
+        if not self._is_same_origin(Headers(scope=scope)):
+            message = "Requests from other sites are not allowed."
             app = JSONResponse({"error": message}, 403)
-        return await app(scope, receive, send_marked)
+        return await app(scope, receive, send_with_headers)
 
-    def _is_own(self, headers):
+    def _is_same_origin(self, headers):
         host = headers.get("host", "")
-        name = _split("//" + host).hostname
+        name = _split_url("//" + host).hostname
         if self._hosts is not None and name not in self._hosts:
             return False
         origin = headers.get("origin")
-        return origin is None or _split(origin).netloc == host
+        return origin is None or _split_url(origin).netloc == host
 
 
-def _split(address):
+def _split_url(url):
     try:
-        return urllib.parse.urlsplit(address)
+        return urllib.parse.urlsplit(url)
     except ValueError:
         return urllib.parse.urlsplit("")

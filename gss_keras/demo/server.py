@@ -1,4 +1,4 @@
-"""Start the server of the page."""
+"""Start the web server of the page."""
 
 import contextlib
 import socket
@@ -12,31 +12,32 @@ def serve(
     max_pixels=786_432,
     open_browser=False,
 ):
-    """Serve the page of a segmenter until it is stopped with Ctrl+C.
+    """Serve the page of a segmenter until interrupted with Ctrl+C.
 
     Args:
-        preset: Path of a folder written by `save_to_preset`, or the name of a
-            bundled preset or a published model, of a `GenerativeSegmenter`.
-        host: Address to listen at. The default is reached from this computer
-            alone; "0.0.0.0" lets everybody in who reaches this computer.
-        port: Port to listen at; 0 for any that is free.
-        max_pixels: Number of pixels that larger photos are reduced to before
-            they are segmented. Memory and time grow with it.
-        open_browser: Whether to open the page in the browser.
+        preset: Preset of a `GenerativeSegmenter`: path of a folder written by
+            `save_to_preset`, or name of a bundled or published preset.
+        host: Address to listen on. By default, only this computer can
+            connect; with "0.0.0.0", any computer that can reach this one.
+        port: Port to listen on; 0 for any free port.
+        max_pixels: Maximum number of pixels; larger photos are downscaled
+            before they are segmented. Memory and time grow with it.
+        open_browser: Whether to open the page in the default browser.
 
     Raises:
         ImportError: If the extra `demo` is not installed.
-        ValueError: If the preset is absent, damaged or no generative
-            segmenter, `max_pixels` is not above 0, or the port does not exist
-            or is taken.
+        ValueError: If the preset does not exist, is damaged or is not a
+            generative segmenter, `max_pixels` is not positive, `port` is out
+            of range or in use, or `host` is not an address of this computer.
     """
     if max_pixels < 1:
         raise ValueError(
-            f"`max_pixels` must be above 0. Received: max_pixels={max_pixels!r}"
+            "`max_pixels` must be positive. "
+            f"Received: max_pixels={max_pixels!r}"
         )
     if not 0 <= port <= 65535:
         raise ValueError(
-            f"`port` must be from 0 to 65535. Received: port={port!r}"
+            f"`port` must be between 0 and 65535. Received: port={port!r}"
         )
     try:
         import uvicorn
@@ -49,27 +50,27 @@ def serve(
         ) from error
     listener = _listen(host, port)
     with listener:
-        page = Page(**_segmenter_of(preset), max_pixels=max_pixels,
-                    hosts=_names_of(host))  # fmt: skip
+        page = Page(**_load_model(preset), max_pixels=max_pixels,
+                    hosts=_allowed_hosts(host))  # fmt: skip
         page.warm_up()
-        address = _address(listener)
+        url = _url(listener)
         config = uvicorn.Config(
             page.app,
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=5,
         )
-        print(f"The page is at {address} (Ctrl+C stops it)",  # noqa: T201
+        print(f"Serving on {url} (press Ctrl+C to stop)",  # noqa: T201
               flush=True)  # fmt: skip
         if open_browser:
-            webbrowser.open(address)
-        # Uvicorn passes Ctrl+C on when it has closed what was open.
+            webbrowser.open(url)
+        # Uvicorn raises KeyboardInterrupt again after it has shut down.
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
 
 
-def _segmenter_of(preset):
-    """Load a preset, with the names of its classes as far as known."""
+def _load_model(preset):
+    """Load a preset; return the arguments of `Page` that describe it."""
     from gss_keras.data.cards import card, names
     from gss_keras.models.segmenter import GenerativeSegmenter
 
@@ -92,20 +93,20 @@ def _listen(host, port):
         return socket.create_server((host, port), family=family)
     except OSError as error:
         raise ValueError(
-            "`host` must be an address of this computer and `port` one that "
-            f"is free. Received: host={host!r}, port={port!r} ({error}). Give "
-            "another port, or 0 for any."
+            "`host` must be an address of this computer, and `port` free. "
+            f"Received: host={host!r}, port={port!r} ({error}). Choose "
+            "another port, or 0 for any free one."
         ) from error
 
 
-def _names_of(host):
-    """Return the names that a browser may call the server by."""
+def _allowed_hosts(host):
+    """Return the host names that requests may use, None for any."""
     if host in ("0.0.0.0", "::", ""):
         return None
     return {host, "127.0.0.1", "localhost", "::1"}
 
 
-def _address(listener):
+def _url(listener):
     host, port = listener.getsockname()[:2]
     if host in ("0.0.0.0", "::"):
         host = "127.0.0.1"

@@ -1,4 +1,4 @@
-"""Colors in which the page can paint a mask."""
+"""Palettes that the page offers to show a mask in."""
 
 import numpy as np
 
@@ -7,36 +7,30 @@ from gss_keras.maskige import palettes
 
 
 def shown_palettes(posterior, data_set=None):
-    """Gather palettes for a posterior's classes, its own first.
+    """List palettes for a posterior's classes, its own first.
 
     Args:
         posterior: A `LatentPosterior`.
-        data_set: Name of a data set in the catalog; its usual colors are
-            offered too if it has as many classes.
+        data_set: Name of a data set in the catalog; its palette is included
+            if it has as many classes.
 
     Returns:
         List of dicts: `name`, `note`, `colors`, a list of RGB triples 0-255,
-        and `smallest_distance`, the RGB distance of the closest two.
+        and `smallest_distance`, the smallest RGB distance between two colors.
     """
     count = posterior.num_classes
-    shown = [
-        (
-            "The model's own",
-            "what it paints maskiges with",
-            posterior.palette,
-        )
-    ]
+    shown = [("Model palette", "colors of the maskige", posterior.palette)]
     if data_set and card(data_set).num_classes == count:
-        note = f"those that {data_set} is shown in"
-        shown.append(("Usual", note, card(data_set).colors))
+        note = f"official colors of {data_set}"
+        shown.append(("Data set", note, card(data_set).colors))
     shown += [
         (
             "Maximal distance",
-            "the furthest apart that are known",
+            "well-separated colors",
             palettes.maximal_distance(count, seed=2),
         ),
-        ("Random", "drawn blindly", palettes.random(count, seed=5)),
-        ("Soft", "easy on the eye, hues evenly around", soft(count)),
+        ("Random", "uniform random colors", palettes.random(count, seed=5)),
+        ("Soft", "muted, evenly spaced hues", soft(count)),
     ]
     return [
         {
@@ -50,7 +44,7 @@ def shown_palettes(posterior, data_set=None):
 
 
 def soft(num_classes):
-    """Take muted colors whose hues go evenly around the color circle.
+    """Return muted colors with evenly spaced hues.
 
     Args:
         num_classes: Number of colors.
@@ -63,7 +57,7 @@ def soft(num_classes):
         (3, 3)
     """
     hues = np.arange(num_classes) / num_classes
-    # Neighbors on the circle differ in brightness too.
+    # Adjacent hues differ in brightness, too.
     values = np.array([0.92, 0.62, 0.78])[np.arange(num_classes) % 3]
     angles = (hues[:, None] + np.array([0, 2, 1]) / 3) * 2 * np.pi
     waves = 0.5 + 0.5 * np.cos(angles)

@@ -1,4 +1,4 @@
-"""Let several people share one model: one job at a time, in turns."""
+"""A fair job queue, so that several visitors can share one model."""
 
 import collections
 import concurrent.futures
@@ -6,10 +6,10 @@ import threading
 
 
 class Turns:
-    """Runs jobs in one thread, taking turns between visitors.
+    """Run jobs in one worker thread, round-robin between visitors.
 
-    The jobs of one visitor run in the order they came in, but whoever sends
-    many waits no less than those who send few wait for them.
+    The jobs of one visitor run in the order of submission. A visitor who
+    submits many jobs does not delay the others by more than one of them.
 
     Example:
         >>> turns = Turns()
@@ -20,7 +20,7 @@ class Turns:
 
     def __init__(self):
         self._jobs = collections.OrderedDict()
-        self._change = threading.Condition()
+        self._condition = threading.Condition()
         self._is_open = True
         self._thread = threading.Thread(
             target=self._work, name="segmenter", daemon=True
@@ -28,42 +28,42 @@ class Turns:
         self._thread.start()
 
     def submit(self, visitor, function, *arguments):
-        """Put a job in line.
+        """Submit a job.
 
         Args:
-            visitor: Whose job it is, a str.
-            function: What to call.
-            *arguments: What to call it with.
+            visitor: Id of the visitor, a str.
+            function: Function to call.
+            *arguments: Its positional arguments.
 
         Returns:
-            A `concurrent.futures.Future` of the result. While the job has
-            not begun, it can be canceled.
+            A `concurrent.futures.Future` of the result. It can be canceled
+            until the job starts.
         """
         future = concurrent.futures.Future()
-        with self._change:
+        with self._condition:
             jobs = self._jobs.setdefault(visitor, collections.deque())
             jobs.append((future, function, arguments))
-            self._change.notify()
+            self._condition.notify()
         return future
 
     def close(self):
-        """Drop the jobs that wait, and wait for the one that runs.
+        """Cancel the queued jobs and wait for the running one.
 
-        A backend that computes while Python ends would crash.
+        A backend that still computes when Python exits would crash.
         """
-        with self._change:
+        with self._condition:
             self._is_open = False
             for jobs in self._jobs.values():
                 for future, _, _ in jobs:
                     future.cancel()
             self._jobs.clear()
-            self._change.notify()
+            self._condition.notify()
         self._thread.join()
 
     def _next(self):
-        """Wait for the next job; None when closed."""
-        with self._change:
-            self._change.wait_for(lambda: self._jobs or not self._is_open)
+        """Wait for the next job and return it, None after `close`."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._jobs or not self._is_open)
             if not self._jobs:
                 return None
             visitor, jobs = self._jobs.popitem(last=False)
@@ -79,6 +79,6 @@ class Turns:
                 continue
             try:
                 future.set_result(function(*arguments))
-            # Whoever waits for the future gets to see it.
+            # Raised where the result of the future is requested.
             except BaseException as error:
                 future.set_exception(error)

@@ -1,4 +1,4 @@
-"""Read whatever a visitor sends as a photo, in bounded memory."""
+"""Decode uploaded photos in bounded memory."""
 
 import dataclasses
 import io
@@ -8,27 +8,28 @@ import numpy as np
 
 from gss_keras.data.photos import as_rgb, upright
 
-# Those of Pillow's readers that photos come in. It has others, which start
-# programs or read formats that are hard to read safely.
+# Formats that Pillow may read. Some of its other readers start external
+# programs or parse formats that are hard to parse safely.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 # A photo of 8000 x 6000 pixels has 48 million; decoding takes 3 bytes each.
 MAX_FILE_PIXELS = 64_000_000
-# Reduced photos are not longer than this, however narrow they are.
+# Maximum side of a downscaled photo, however extreme its aspect ratio.
 MAX_SIDE = 4096
 
 
 class UploadError(ValueError):
-    """A file that cannot be segmented; its text is shown to the visitor."""
+    """A file cannot be segmented; the message is shown to the visitor."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Photo:
-    """A photo as the page shows it.
+    """A decoded photo, upright and of bounded size.
 
     Attributes:
-        pixels: Uint8 array `(height, width, 3)`, RGB 0-255, upright and no
-            larger than allowed.
-        file_size: Width and height in pixels of the file, upright.
+        pixels: Uint8 array `(height, width, 3)`, RGB 0-255, downscaled to the
+            maximum number of pixels.
+        file_size: Width and height in pixels of the image in the file, after
+            its EXIF orientation is applied.
     """
 
     pixels: np.ndarray
@@ -36,22 +37,22 @@ class Photo:
 
 
 def read_upload(data, max_pixels):
-    """Turn the bytes of a file into an upright photo of bounded size.
+    """Decode an image file to an upright photo of bounded size.
 
-    Gray photos get three equal channels, an alpha channel is dropped, 16 bits
-    become 8, and a photo that the camera held sideways is turned as its EXIF
-    entry says. Of an animation the first picture is taken.
+    Grayscale is converted to RGB, an alpha channel is dropped, 16 bits are
+    reduced to 8, and the EXIF orientation is applied. Only the first frame of
+    an animation is decoded.
 
     Args:
         data: Bytes of the file.
-        max_pixels: Number of pixels that a larger photo is reduced to,
-            keeping its ratio.
+        max_pixels: Maximum number of pixels; a larger photo is downscaled,
+            keeping the aspect ratio.
 
     Returns:
         A `Photo`.
 
     Raises:
-        UploadError: If the file is empty, no picture, damaged or too large.
+        UploadError: If the file is empty, not an image, damaged or too large.
 
     Example:
         >>> import io
@@ -69,37 +70,37 @@ def read_upload(data, max_pixels):
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             _check_size(picture.size)
-            return _reduce(picture, max_pixels)
+            return _decode(picture, max_pixels)
     except UploadError:
         raise
     except UnidentifiedImageError as error:
         raise UploadError(
             "A photo must be a JPEG, PNG, WebP, TIFF, GIF or BMP file. "
-            "Received: a file that is none of them. Save the photo as JPEG "
-            "and try again."
+            "Received: a file in another format. Save the photo as JPEG and "
+            "try again."
         ) from error
-    # The warning, too, where warnings are errors.
+    # The warning is raised if warnings are errors.
     except (
         Image.DecompressionBombError,
         Image.DecompressionBombWarning,
     ) as error:
         raise _too_large("far too many pixels") from error
-    # Readers fail in all kinds of ways on damaged files: OSError, SyntaxError
-    # and struct.error are only the usual ones.
+    # Readers raise all kinds of errors for damaged files: OSError, SyntaxError
+    # and struct.error are only the most common ones.
     except Exception as error:
         raise UploadError(
-            "The photo could not be read to its end; the file seems to be "
-            f"damaged or cut short. Received: {error or type(error).__name__}. "
-            "Save or download it again."
+            "The photo could not be decoded; the file seems to be damaged or "
+            f"incomplete. Received: {error or type(error).__name__}. Save or "
+            "download it again."
         ) from error
 
 
 def reduced_size(size, max_pixels):
-    """Fit a picture into a number of pixels, keeping its ratio.
+    """Scale a size down to a number of pixels, keeping the aspect ratio.
 
     Args:
         size: Width and height in pixels.
-        max_pixels: Largest product of both.
+        max_pixels: Maximum number of pixels, width times height.
 
     Returns:
         Width and height, at least 1 and at most `MAX_SIDE`.
@@ -118,11 +119,11 @@ def reduced_size(size, max_pixels):
 
 
 def resize(pixels, size):
-    """Shrink a photo smoothly.
+    """Resize a photo, bilinear and antialiased.
 
     Args:
         pixels: Uint8 array `(height, width, 3)`.
-        size: Width and height in pixels.
+        size: Width and height in pixels of the result.
 
     Returns:
         Uint8 array of that size.
@@ -133,26 +134,26 @@ def resize(pixels, size):
     return np.asarray(picture.resize(size, Image.Resampling.BILINEAR))
 
 
-def _reduce(picture, max_pixels):
+def _decode(picture, max_pixels):
     from PIL import Image
 
     file_size = picture.size
-    smallest = reduced_size(file_size, max_pixels)
-    # JPEG is decoded at a half, a quarter or an eighth where that suffices.
-    picture.draft(None, smallest)
+    target_size = reduced_size(file_size, max_pixels)
+    # Decode JPEG at 1/2, 1/4 or 1/8 of its size where that is large enough.
+    picture.draft(None, target_size)
     picture.load()
-    turned = upright(picture)
-    if turned.size != picture.size:
-        file_size, smallest = file_size[::-1], smallest[::-1]
-    if turned.mode == "F":
+    oriented = upright(picture)
+    if oriented.size != picture.size:
+        file_size, target_size = file_size[::-1], target_size[::-1]
+    if oriented.mode == "F":
         raise UploadError(
-            "A photo must have whole numbers as pixels. Received: a picture "
-            "of floats. Save the photo as JPEG and try again."
+            "A photo must have integer pixel values. Received: floating-point "
+            "values. Save the photo as JPEG and try again."
         )
-    picture = as_rgb(turned)
-    if picture.size != smallest:
+    picture = as_rgb(oriented)
+    if picture.size != target_size:
         picture = picture.resize(
-            smallest, Image.Resampling.BILINEAR, reducing_gap=3.0
+            target_size, Image.Resampling.BILINEAR, reducing_gap=3.0
         )
     return Photo(np.array(picture), file_size)
 
@@ -166,5 +167,5 @@ def _too_large(received):
     millions = MAX_FILE_PIXELS // 1_000_000
     return UploadError(
         f"A photo must have at most {millions} million pixels. "
-        f"Received: {received}. Make it smaller and try again."
+        f"Received: {received}. Downscale it and try again."
     )

@@ -1,4 +1,4 @@
-"""Light networks between classes and tokens, without a maskige in between."""
+"""Lightweight networks that map classes to tokens or back, without maskiges."""
 
 from gss_keras.direct.decoder import DirectDecoder
 from gss_keras.direct.encoder import DirectEncoder

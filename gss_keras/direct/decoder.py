@@ -1,4 +1,4 @@
-"""From tokens to classes, without painting a maskige in between."""
+"""Decode tokens to class logits directly, without a maskige."""
 
 import functools
 
@@ -9,32 +9,32 @@ from gss_keras.direct.neighborhood import Neighborhood
 from gss_keras.direct.network import DirectNetwork, check_network
 from gss_keras.direct.token_classes import count_token_classes
 from gss_keras.layers.dense import Dense
-from gss_keras.tokenizer.blocks import unfold_patches
+from gss_keras.tokenizer.blocks import depth_to_space
 
 check_decoder = functools.partial(check_network, "decoder")
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class DirectDecoder(DirectNetwork):
-    """Read class logits off tokens at the tokens' own resolution.
+    """Decode tokens to class logits with a small network at token resolution.
 
-    Does at a fraction of the work what the tokenizer's decoder and X^-1 do:
-    they paint every pixel's color only to ask for its class. Tokens are
-    looked up, each with those around it, 3x3 convolutions mix what they say,
-    and one more layer scores every class at every pixel of the token's
-    square. What a token says alone comes from a table. Neither of the two
-    costs products. It is for the classes and colors of one posterior: train
-    it with `DecoderDistillation`.
+    Replaces the tokenizer's decoder and X^-1, which compute the color of every
+    pixel, at a fraction of the FLOPs. The input layer is a convolution over
+    one-hot tokens, computed by lookup, see `Neighborhood`. Residual 3x3
+    convolutions follow, and a dense layer that returns the logits of all
+    pixels of a token's patch. A table of logits for each token on its own is
+    added. Lookups cost no FLOPs. The network is specific to the classes and
+    colors of one posterior: train it with `DecoderDistillation`.
 
     Args:
         codebook_size: Number of tokens.
         num_classes: Number of classes K.
-        stride: Side of a token's square in pixels of the photo.
-        channels: Channels of the maps between.
+        stride: Side of a token's patch in pixels of the photo.
+        channels: Channels of the hidden feature maps.
         depth: Number of 3x3 convolutions.
-        table: Whether to have that table, of `codebook_size * stride**2 * K`
-            logits; `adapt` fills it.
-        side: Odd side of the square of tokens that are looked up together.
+        table: Whether to add the table of `codebook_size * stride**2 * K`
+            logits, which `adapt` initializes.
+        side: Kernel size of the convolution over one-hot tokens; odd.
         **kwargs: Passed to `keras.layers.Layer`.
 
     Call arguments:
@@ -66,7 +66,7 @@ class DirectDecoder(DirectNetwork):
             codebook_size, channels, side,
             name="lookup", dtype=self.dtype_policy,
         )  # fmt: skip
-        # At first neighbors change little of what the table says.
+        # Small initial weights, so that the table dominates at first.
         self.classifier = Dense(
             size,
             kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
@@ -82,10 +82,12 @@ class DirectDecoder(DirectNetwork):
             layer.build((None, None, None, self.channels))
 
     def adapt(self, posterior, masks):
-        """Fill the table by counting what tokens stand for, before `fit`.
+        """Initialize the table with class log-probabilities, before `fit`.
+
+        See `count_token_classes`.
 
         Args:
-            posterior: The `LatentPosterior` that gives masks their tokens.
+            posterior: The `LatentPosterior` that encodes masks to tokens.
             masks: Iterable of int masks `(height, width)` of any sizes; ids
                 outside `[0, num_classes)` are ignored.
 
@@ -94,17 +96,17 @@ class DirectDecoder(DirectNetwork):
         """
         if not self.table:
             raise ValueError(
-                "`adapt` needs a decoder with `table=True`. Received: a "
-                "decoder without one"
+                "`adapt` needs a decoder with a table. Create it with "
+                "`table=True`. Received: a decoder with table=False"
             )
-        shares = count_token_classes(posterior, masks)
-        self.table.set_weights([np.log(shares)])
+        probabilities = count_token_classes(posterior, masks)
+        self.table.set_weights([np.log(probabilities)])
 
     def call(self, tokens):
         logits = self.classifier(self.mix(self.lookup(tokens)))
         if self.table:
             logits = logits + self.table(tokens)
-        return unfold_patches(logits, self.stride)
+        return depth_to_space(logits, self.stride)
 
     def compute_output_shape(self, input_shape):
         batch, *grid = input_shape

@@ -1,4 +1,4 @@
-"""From classes to tokens, without painting a maskige in between."""
+"""Encode masks to tokens directly, without a maskige."""
 
 import keras
 from keras import ops
@@ -8,26 +8,26 @@ from gss_keras.layers.dense import Dense
 from gss_keras.layers.vocabulary import Vocabulary
 from gss_keras.ops.patches import pad_to_patches, space_to_depth
 
-# A class is told from others by so many numbers; the tokenizer has 3 colors.
+# Size of the class embedding; maskiges have 3 color channels.
 _PIXEL_CHANNELS = 8
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class DirectEncoder(DirectNetwork):
-    """Guess the tokens of a mask at the tokens' own resolution.
+    """Predict the tokens of a mask with a small network at token resolution.
 
-    Does at a fraction of the work, and not without mistakes, what X and the
-    tokenizer's encoder do. Every pixel's class is looked up, the pixels of a
-    token's square become one vector, 3x3 convolutions add what its neighbors
-    say, and the codebook is classified. It is for the classes and colors of
-    one posterior: train it with `EncoderDistillation`, then hand it to
-    `LatentPosterior.with_encoder`.
+    Approximates X and the tokenizer's encoder at a fraction of the FLOPs. The
+    class of every pixel is embedded, a patch embedding projects the pixels of
+    a token's patch to one vector, residual 3x3 convolutions follow, and a
+    classifier over the codebook. The network is specific to the classes and
+    colors of one posterior: train it with `EncoderDistillation`, then pass it
+    to `LatentPosterior.with_encoder`.
 
     Args:
         codebook_size: Number of tokens.
         num_classes: Number of classes K.
-        stride: Side of a token's square in pixels of the mask.
-        channels: Channels of the maps between.
+        stride: Side of a token's patch in pixels of the mask.
+        channels: Channels of the hidden feature maps.
         depth: Number of 3x3 convolutions.
         **kwargs: Passed to `keras.layers.Layer`.
 
@@ -106,16 +106,21 @@ class DirectEncoder(DirectNetwork):
 
 
 def check_encoder(encoder, posterior):
-    """Refuse an encoder that cannot give a posterior's masks tokens.
+    """Raise a ValueError if an encoder does not fit a posterior.
+
+    Args:
+        encoder: A `DirectEncoder` or `LookupEncoder`.
+        posterior: A `LatentPosterior`.
 
     Raises:
-        ValueError: If its sizes are not the posterior's, or the posterior's
-            colors are to be learned: it knows the old ones only.
+        ValueError: If the encoder's sizes differ from the posterior's, or the
+            posterior's colors are learned: the encoder was trained or built
+            for fixed ones.
     """
     if posterior.config["is_palette_learned"]:
         raise ValueError(
-            "`encoder` must be for colors that stay as they are. Learn the "
-            "colors first, then make an encoder and hand it to "
+            "`encoder` requires a posterior with fixed colors. Learn the "
+            "colors first, then create an encoder and pass it to "
             f"`with_encoder`. Received: encoder={encoder!r} with "
             "is_palette_learned=True"
         )

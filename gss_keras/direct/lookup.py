@@ -1,4 +1,4 @@
-"""From classes to exactly the same tokens, most of them looked up."""
+"""Encode masks to exact tokens, by lookup where patches are uniform."""
 
 import keras
 import numpy as np
@@ -8,29 +8,30 @@ from gss_keras.ops.backend import argmax
 from gss_keras.ops.patches import pad_to_patches, space_to_depth
 from gss_keras.tokenizer.discrete_vae import PIXEL_OFFSET, PIXEL_SCALE
 
-# Surroundings in which each class is seen to keep its token.
+# Number of random contexts per kind in which a uniform patch must have the same
+# token.
 _TRIALS = 256
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class LookupEncoder(keras.layers.Layer):
-    """Look up the tokens of squares of one class, and encode the others.
+    """Look up the tokens of uniform patches, and encode only the others.
 
-    Most squares of a mask are plain: they hold one class. The bundled
-    tokenizer gives a plain square the token of its color whatever lies around
-    it, so only the others need the encoder, which is one convolution and the
-    codebook. Tokens are those of the posterior; where too many squares are
-    not plain, all are encoded. Make it with `for_posterior`: there is nothing
-    to train.
+    Most patches of a mask are uniform: they have a single class. The bundled
+    tokenizer encodes a uniform patch to the token of its color, regardless of
+    its neighbors. So only the other patches need the tokenizer's encoder, a
+    convolution and the codebook's logits. The tokens equal the posterior's.
+    If too many patches are not uniform, all patches are encoded. Create it
+    with `for_posterior`; there is nothing to train.
 
     Args:
         codebook_size: Number of tokens.
         num_classes: Number of classes K.
-        stride: Side of a token's square in pixels of the mask.
+        stride: Side of a token's patch in pixels of the mask.
         hidden: Channels of the tokenizer's encoder.
-        kernel: Side of the square of pixels that its convolution sees.
-        one_in: One square in so many can be encoded; if more have to be, all
-            are.
+        kernel: Kernel size of the tokenizer's convolution.
+        one_in: Inverse of the fraction of patches that can be encoded; if
+            more patches are not uniform, all are encoded.
         **kwargs: Passed to `keras.layers.Layer`.
 
     Call arguments:
@@ -65,27 +66,28 @@ class LookupEncoder(keras.layers.Layer):
 
     @classmethod
     def for_posterior(cls, posterior, one_in=4):
-        """Make one of a posterior's tokenizer and colors.
+        """Create a `LookupEncoder` from a posterior's tokenizer and colors.
 
         Args:
-            posterior: A `LatentPosterior`, its tokenizer of the bundled kind.
-            one_in: One square in so many can be encoded.
+            posterior: A `LatentPosterior` whose tokenizer has the architecture
+                of the bundled one.
+            one_in: As for the constructor.
 
         Returns:
             A `LookupEncoder`.
 
         Raises:
             ValueError: If the tokenizer's encoder has more layers, masks are
-                drawn up before it, or a plain square's token depends on what
-                lies around it, which is tried at random.
+                upscaled before it, or the token of a uniform patch depends on
+                its neighbors, which is tested with random ones.
         """
         tokenizer = posterior.tokenizer
         layers = (tokenizer.groups, tokenizer.encoder_blocks)
         if layers != (1, 0) or posterior.mask_scale != 1:
             raise ValueError(
                 "`posterior` must have a tokenizer with one convolution in "
-                "its encoder, as the bundled one, and `mask_scale=1`. Distill "
-                "a `DirectEncoder` instead. Received: (groups, "
+                "its encoder, like the bundled one, and `mask_scale=1`. "
+                "Distill a `DirectEncoder` instead. Received: (groups, "
                 f"encoder_blocks)={layers}, mask_scale={posterior.mask_scale}"
             )
         encoder = cls(
@@ -102,12 +104,12 @@ class LookupEncoder(keras.layers.Layer):
         scores, offsets = tokenizer.to_logits.get_weights()
         encoder.set_weights(
             [
-                _colors(posterior),
+                _pixel_values(posterior),
                 kernel.reshape(-1, kernel.shape[-1]),
                 bias,
                 scores[0, 0],
                 offsets,
-                _plain_tokens(posterior),
+                _uniform_tokens(posterior),
             ]
         )
         return encoder
@@ -133,36 +135,41 @@ class LookupEncoder(keras.layers.Layer):
         return self.encode(masks)
 
     def encode(self, masks, scale=1):
-        """Return tokens, as the call does, of masks upscaled `scale` times."""
+        """Return the tokens of masks that were upscaled `scale` times."""
         masks = masks[:, ::scale, ::scale]
         ids = pad_to_patches(masks, self.num_classes, self.stride)
-        squares = space_to_depth(ids, self.stride)
-        shape = ops.shape(squares)[:3]
-        squares = ops.reshape(squares, (-1, self.stride**2))
-        is_mixed = ops.any(squares != squares[:, :1], axis=1)
+        patches = space_to_depth(ids, self.stride)
+        shape = ops.shape(patches)[:3]
+        patches = ops.reshape(patches, (-1, self.stride**2))
+        is_mixed = ops.any(patches != patches[:, :1], axis=1)
         is_mixed = ops.cast(is_mixed, "int32")
-        count = ops.shape(squares)[0]
-        room = -(-count // self.one_in)
-        # Where there is room to spare, plain squares are encoded, too.
-        _, chosen = ops.top_k(is_mixed, room)
-        chosen = ops.cast(chosen, "int32")
-        windows = _Windows(ids, self.num_classes + 1, self.kernel, self.stride)
+        count = ops.shape(patches)[0]
+        capacity = -(-count // self.one_in)
+        # The number of encoded patches is static, so it may include uniform
+        # ones.
+        _, selected = ops.top_k(is_mixed, capacity)
+        selected = ops.cast(selected, "int32")
+        fields = _ReceptiveFields(
+            ids, self.num_classes + 1, self.kernel, self.stride
+        )
 
-        def some():
-            plain = ops.take(self.plain_tokens, squares[:, 0])
-            found = self._exact(windows.at(chosen))
-            return ops.scatter_update(plain, chosen[:, None], found)
+        def encode_selected():
+            uniform = ops.take(self.plain_tokens, patches[:, 0])
+            encoded = self._encode_fields(fields.take(selected))
+            return ops.scatter_update(uniform, selected[:, None], encoded)
+
+        def encode_all():
+            every = ops.arange(count, dtype="int32")
+            return self._encode_fields(fields.take(every))
 
         tokens = ops.cond(
-            ops.sum(is_mixed) <= room,
-            some,
-            lambda: self._exact(windows.at(ops.arange(count, dtype="int32"))),
+            ops.sum(is_mixed) <= capacity, encode_selected, encode_all
         )
         return ops.reshape(tokens, shape)
 
-    def _exact(self, windows):
-        """Encode windows of ids, `(count, kernel * kernel)`."""
-        pixels = ops.take(self.colors, windows, axis=0)
+    def _encode_fields(self, fields):
+        """Encode receptive fields of ids `(count, kernel * kernel)`."""
+        pixels = ops.take(self.colors, fields, axis=0)
         pixels = ops.reshape(pixels, (-1, 3 * self.kernel**2))
         features = ops.relu(ops.matmul(pixels, self.comparisons) + self.bias)
         return argmax(ops.matmul(features, self.scores) + self.offsets)
@@ -184,11 +191,11 @@ class LookupEncoder(keras.layers.Layer):
         }
 
 
-class _Windows:
-    """Cuts out what the convolution sees of a few squares."""
+class _ReceptiveFields:
+    """Gather the receptive fields of the convolution at selected patches."""
 
     def __init__(self, ids, outside, kernel, stride):
-        # As much before as "same" padding puts there.
+        # As much as "same" padding puts before the first row and column.
         before = (kernel - stride) // 2
         margins = (before, kernel - stride - before)
         padded = ops.pad(
@@ -201,12 +208,12 @@ class _Windows:
         self.stride = stride
         self.steps = np.arange(kernel)
 
-    def at(self, places):
-        """Return the windows of squares by number, `(count, pixels)`."""
+    def take(self, indices):
+        """Return the ids `(count, kernel * kernel)` at flat patch indices."""
         rows, columns = self.grid
-        photo, place = places // (rows * columns), places % (rows * columns)
-        row = photo * self.size[0] + self.stride * (place // columns)
-        column = self.stride * (place % columns)
+        sample, patch = indices // (rows * columns), indices % (rows * columns)
+        row = sample * self.size[0] + self.stride * (patch // columns)
+        column = self.stride * (patch % columns)
         steps = ops.convert_to_tensor(self.steps, "int32")
         row = (row[:, None] + steps) * self.size[1]
         pixels = row[:, :, None] + (column[:, None] + steps)[:, None, :]
@@ -214,40 +221,48 @@ class _Windows:
         return ops.take(self.flat, pixels)
 
 
-def _colors(posterior):
-    """Return what the encoder sees of each class, ignored and outside."""
+def _pixel_values(posterior):
+    """Return the encoder's input of each class, of ignored pixels and padding.
+
+    Returns:
+        Float `(num_classes + 2, 3)`.
+    """
     colors = posterior.mapping(np.arange(posterior.num_classes + 1)[None, None])
-    seen = PIXEL_SCALE * ops.convert_to_numpy(colors)[0, 0] + PIXEL_OFFSET
-    return np.concatenate([seen, np.zeros((1, 3))])
+    pixels = PIXEL_SCALE * ops.convert_to_numpy(colors)[0, 0] + PIXEL_OFFSET
+    return np.concatenate([pixels, np.zeros((1, 3))])
 
 
-def _plain_tokens(posterior):
-    """Return the token of each class, or refuse if it has several."""
+def _uniform_tokens(posterior):
+    """Return the token of a uniform patch of each class and of ignored pixels.
+
+    Raises:
+        ValueError: If a class has several tokens, depending on the context.
+    """
     stride, classes = posterior.token_stride, posterior.num_classes
     found = []
-    for plain in range(classes + 1):
-        masks = _surroundings(classes + 1, 3 * stride)
-        masks[:, stride : 2 * stride, stride : 2 * stride] = plain
-        masks[0] = plain
+    for class_id in range(classes + 1):
+        masks = _random_contexts(classes + 1, 3 * stride)
+        masks[:, stride : 2 * stride, stride : 2 * stride] = class_id
+        masks[0] = class_id
         tokens = ops.convert_to_numpy(posterior.encode(masks))[:, 1, 1]
         tokens = np.unique(tokens)
         if len(tokens) > 1:
             raise ValueError(
-                "`posterior` must have a tokenizer that gives a square of one "
-                "class the same token whatever lies around it. Distill a "
-                f"`DirectEncoder` instead. Received: tokens {tokens} for "
-                f"class {plain}"
+                "`posterior` must have a tokenizer that encodes a uniform "
+                "patch to the same token regardless of its neighbors. Distill "
+                f"a `DirectEncoder` instead. Received: tokens {tokens} for "
+                f"class {class_id}"
             )
         found.append(tokens[0])
     return np.array(found)
 
 
-def _surroundings(num_ids, side):
-    """Draw masks of plain squares, of halves and of single pixels."""
-    generator = np.random.default_rng(0)
-    drawn = []
+def _random_contexts(num_ids, side):
+    """Sample masks of 3x3 patches: uniform, in halves and pixel by pixel."""
+    rng = np.random.default_rng(0)
+    masks = []
     for rows, columns in ((3, 3), (3, 6), (6, 3), (side, side)):
-        ids = generator.integers(0, num_ids, (_TRIALS, rows, columns))
+        ids = rng.integers(0, num_ids, (_TRIALS, rows, columns))
         ids = ids.repeat(side // rows, axis=1)
-        drawn.append(ids.repeat(side // columns, axis=2))
-    return np.concatenate(drawn)
+        masks.append(ids.repeat(side // columns, axis=2))
+    return np.concatenate(masks)

@@ -1,4 +1,4 @@
-"""What a token and those around it add, looked up and not multiplied."""
+"""A convolution over one-hot tokens, computed by lookup."""
 
 import keras
 from keras import ops
@@ -6,16 +6,17 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class Neighborhood(keras.layers.Layer):
-    """Convolve one-hot tokens, by looking up the kernel's rows.
+    """Apply a convolution over one-hot tokens, in its lookup form.
 
-    Every place of the kernel has a vector for each token, and one for what
-    lies beyond the map. A position gets the sum of those it sees: what a
-    convolution would give, without its products.
+    A convolution over one-hot vectors sums one row of the kernel per kernel
+    position. Here these rows are looked up, as in an embedding, and summed,
+    which costs no FLOPs. Positions outside of the map have a token of their
+    own, with a row per kernel position.
 
     Args:
         codebook_size: Number of tokens.
-        channels: Channels of the result.
-        side: Odd side of the kernel; 1 looks up each token alone.
+        channels: Number of output channels.
+        side: Kernel size, odd; with 1 the layer is an embedding.
         **kwargs: Passed to `keras.layers.Layer`.
 
     Call arguments:
@@ -36,25 +37,26 @@ class Neighborhood(keras.layers.Layer):
         del input_shape
         self.rows = self.add_weight(
             shape=(self.side**2 * (self.codebook_size + 1), self.channels),
-            # So that sums are as large as numbers of N(0, 1).
+            # So that the sum of side**2 rows has unit variance.
             initializer=keras.initializers.RandomNormal(stddev=1 / self.side),
             name="rows",
         )
 
     def call(self, tokens):
-        margin, beyond = self.side // 2, self.codebook_size
+        margin, outside = self.side // 2, self.codebook_size
         height, width = ops.shape(tokens)[1], ops.shape(tokens)[2]
         tokens = ops.pad(
             tokens,
             [[0, 0], [margin, margin], [margin, margin]],
-            constant_values=beyond,
+            constant_values=outside,
         )
         rows = ops.convert_to_tensor(self.rows)
         total = 0.0
-        for place in range(self.side**2):
-            down, right = divmod(place, self.side)
-            seen = tokens[:, down : down + height, right : right + width]
-            total += ops.take(rows, seen + place * (beyond + 1), axis=0)
+        for position in range(self.side**2):
+            down, right = divmod(position, self.side)
+            shifted = tokens[:, down : down + height, right : right + width]
+            indices = shifted + position * (outside + 1)
+            total += ops.take(rows, indices, axis=0)
         return total
 
     def compute_output_shape(self, input_shape):

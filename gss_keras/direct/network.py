@@ -1,4 +1,4 @@
-"""What the light networks between tokens and classes have in common."""
+"""Base class of the lightweight networks between tokens and classes."""
 
 import keras
 from keras import ops
@@ -7,17 +7,17 @@ from gss_keras.layers.convolution import Conv2D
 
 
 class DirectNetwork(keras.layers.Layer):
-    """Let tokens' squares of one posterior look at their neighbors.
+    """Base class of networks of 3x3 convolutions at token resolution.
 
-    A subclass looks up what lies at each square, has `mix` add what the
-    squares around it say, and scores what it is there to tell. It is for the
-    classes, colors and tokens of one posterior.
+    A subclass embeds its input, applies `mix`, a stack of residual
+    convolutions, and a classifier. The network is specific to the classes,
+    colors and tokens of one posterior.
 
     Args:
         codebook_size: Number of tokens.
         num_classes: Number of classes K.
-        stride: Side of a token's square in pixels of the photo.
-        channels: Channels of the maps between.
+        stride: Side of a token's patch in pixels of the photo.
+        channels: Channels of the hidden feature maps.
         depth: Number of 3x3 convolutions.
         **kwargs: Passed to `keras.layers.Layer`.
     """
@@ -46,24 +46,27 @@ class DirectNetwork(keras.layers.Layer):
 
     @classmethod
     def for_posterior(cls, posterior, **kwargs):
-        """Make one, untrained, of the sizes that a posterior asks for.
+        """Create an untrained network with the sizes of a posterior.
 
         Args:
             posterior: A `LatentPosterior`.
             **kwargs: Passed to the class: `channels`, `depth`.
+
+        Returns:
+            A network of this class.
         """
         network = cls(*_sizes(posterior), **kwargs)
         network.build((None, None, None))
         return network
 
     def mix(self, features):
-        """Add what the squares around each one say.
+        """Apply the residual 3x3 convolutions, and a ReLU.
 
         Args:
             features: Float tensor of shape `(batch, h, w, channels)`.
 
         Returns:
-            Tensor of the same shape, nowhere below 0.
+            Non-negative tensor of the same shape.
         """
         for convolution in self.convolutions:
             features = features + convolution(ops.relu(features))
@@ -81,7 +84,7 @@ class DirectNetwork(keras.layers.Layer):
 
 
 def check_network(part, network, posterior):
-    """Refuse a network that is for another posterior's tokens or classes.
+    """Raise a ValueError if a network has other sizes than a posterior.
 
     Args:
         part: Name of the argument, "decoder" or "encoder".
@@ -89,15 +92,15 @@ def check_network(part, network, posterior):
         posterior: A `LatentPosterior`.
 
     Raises:
-        ValueError: If the network's sizes are not the posterior's.
+        ValueError: If the network's sizes differ from the posterior's.
     """
-    found = network.codebook_size, network.num_classes, network.stride
-    asked = _sizes(posterior)
-    if found != asked:
+    sizes = network.codebook_size, network.num_classes, network.stride
+    expected = _sizes(posterior)
+    if sizes != expected:
         raise ValueError(
-            f"`{part}` must be for the posterior's codebook size, number of "
-            f"classes and token stride, {asked}. Make one with "
-            f"`{type(network).__name__}.for_posterior`. Received: {found}"
+            f"`{part}` must have the posterior's codebook size, number of "
+            f"classes and token stride, {expected}. Create one with "
+            f"`{type(network).__name__}.for_posterior`. Received: {sizes}"
         )
 
 

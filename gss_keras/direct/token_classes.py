@@ -1,4 +1,4 @@
-"""Which classes tokens stand for, counted in true masks."""
+"""Class probabilities of tokens, estimated from true masks."""
 
 import numpy as np
 from keras import ops
@@ -6,18 +6,19 @@ from keras import ops
 from gss_keras.ops.backend import resize_bilinear
 from gss_keras.ops.patches import pad_to_patches, space_to_depth
 
-# So many pixels of evenly spread classes are added to what is counted, and so
-# much probability is left for what never was.
-_PRIOR_PIXELS = 0.05
-_LEFT_OPEN = 0.02
+# Additive smoothing: pseudocount of each class, at each pixel of each token.
+_PSEUDOCOUNT = 0.05
+# Weight of the uniform distribution that is mixed in.
+_UNIFORM_WEIGHT = 0.02
 
 
 def count_token_classes(posterior, masks):
-    """Count how often each class lies at each pixel of a token's square.
+    """Estimate the class probabilities at each pixel of a token's patch.
 
-    A tokenizer gives a square the token that suits its colors and those
-    around it, so a token says little alone about some pixels and much about
-    others. Nothing is trained here.
+    These are smoothed relative frequencies: the posterior encodes the masks,
+    and the classes under each token are counted. A token also depends on its
+    neighbors, so it determines some pixels of its patch and leaves others
+    open. Nothing is trained.
 
     Args:
         posterior: A `LatentPosterior`.
@@ -25,10 +26,10 @@ def count_token_classes(posterior, masks):
             outside `[0, num_classes)` are ignored.
 
     Returns:
-        Float32 array `(codebook_size, stride * stride * num_classes)`, the
-        probability of each class at one pixel of the square after another,
-        where `stride` is the posterior's `token_stride`. Evenly spread for
-        tokens that never occur.
+        Float32 array `(codebook_size, stride * stride * num_classes)`: the
+        class probabilities of the patch's pixels, row by row, where `stride`
+        is the posterior's `token_stride`. Uniform for tokens that do not
+        occur.
 
     Raises:
         ValueError: If there is no mask.
@@ -41,40 +42,39 @@ def count_token_classes(posterior, masks):
         mask = np.asarray(mask)
         tokens = ops.convert_to_numpy(posterior.encode(mask[None]))[0]
         ids = pad_to_patches(mask[None], classes, stride)
-        squares = ops.convert_to_numpy(space_to_depth(ids, stride))
-        squares = squares.reshape(-1, stride**2)
+        patches = ops.convert_to_numpy(space_to_depth(ids, stride))
+        patches = patches.reshape(-1, stride**2)
         token, pixel = np.broadcast_arrays(
             tokens.reshape(-1, 1), np.arange(stride**2)
         )
-        known = squares < classes
-        np.add.at(counts, (token[known], pixel[known], squares[known]), 1)
+        is_labeled = patches < classes
+        where = token[is_labeled], pixel[is_labeled], patches[is_labeled]
+        np.add.at(counts, where, 1)
     if mask is None:
-        raise ValueError(
-            "`masks` must hold at least one mask to count in. Received: none"
-        )
-    counts += _PRIOR_PIXELS
-    shares = counts / counts.sum(axis=-1, keepdims=True)
-    shares = (1 - _LEFT_OPEN) * shares + _LEFT_OPEN / classes
-    return shares.reshape(codes, -1).astype("float32")
+        raise ValueError("`masks` must hold at least one mask. Received: none")
+    counts += _PSEUDOCOUNT
+    probabilities = counts / counts.sum(axis=-1, keepdims=True)
+    probabilities *= 1 - _UNIFORM_WEIGHT
+    probabilities += _UNIFORM_WEIGHT / classes
+    return probabilities.reshape(codes, -1).astype("float32")
 
 
-def square_likelihoods(pixel_logits, stride):
-    """Lay out what is likely at each pixel of a token's square as channels.
+def patch_log_probabilities(pixel_logits, stride):
+    """Return the class log-probabilities of each token's patch as channels.
 
     Args:
-        pixel_logits: Float tensor `(batch, h, w, num_classes)`, logits of the
-            classes at each token's position.
-        stride: Side of a token's square in pixels.
+        pixel_logits: Float tensor `(batch, h, w, num_classes)`, class logits
+            at token resolution.
+        stride: Side of a token's patch in pixels.
 
     Returns:
-        Float tensor `(batch, h, w, stride * stride * num_classes)`,
-        log-probabilities between those of neighboring positions, pixel after
-        pixel as in what `count_token_classes` returns.
+        Float tensor `(batch, h, w, stride * stride * num_classes)`: the
+        log-softmax of the logits, upsampled bilinearly to the pixels, in the
+        channel order of `count_token_classes`.
     """
     _, rows, columns, classes = ops.shape(pixel_logits)
-    likely = ops.log_softmax(
-        resize_bilinear(pixel_logits, rows * stride, columns * stride)
-    )
-    likely = ops.reshape(likely, (-1, rows, stride, columns, stride, classes))
-    likely = ops.transpose(likely, (0, 1, 3, 2, 4, 5))
-    return ops.reshape(likely, (-1, rows, columns, stride**2 * classes))
+    upsampled = resize_bilinear(pixel_logits, rows * stride, columns * stride)
+    shape = (-1, rows, stride, columns, stride, classes)
+    patches = ops.reshape(ops.log_softmax(upsampled), shape)
+    patches = ops.transpose(patches, (0, 1, 3, 2, 4, 5))
+    return ops.reshape(patches, (-1, rows, columns, stride**2 * classes))

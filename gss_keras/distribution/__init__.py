@@ -1,8 +1,8 @@
-"""Train one model on several devices, with the engine that a backend has.
+"""Data and model parallelism, by the means of each backend.
 
-JAX and TensorFlow run one process that splits every batch over the devices;
-with PyTorch, `torchrun` starts a process for each and every process reads its
-own share of the batch. A training script looks the same for all:
+JAX and TensorFlow run one process that splits every batch over the devices.
+With PyTorch, `torchrun` starts one process per device, and every process
+reads its own shard of the batch. A training script is the same for all:
 
     distribution.data_parallel()              # before a model is built
     batches = data.batches(..., shard=distribution.shard())
@@ -10,8 +10,8 @@ own share of the batch. A training script looks the same for all:
     if distribution.is_chief():
         prior.save_to_preset(folder)
 
-The losses and gradients are those of the whole batch, exactly: averages are
-over what all devices count together, and so are the statistics of batch norm.
+Losses and gradients are exactly those of the whole batch: they are averaged
+over the labeled pixels of all devices, and batch norms are synchronized.
 """
 
 from gss_keras.distribution.averages import (
@@ -26,20 +26,20 @@ from gss_keras.distribution.devices import (
     shard,
     wait_for_all,
 )
-from gss_keras.distribution.filling import fill_up
 from gss_keras.distribution.gradients import average_gradients
-from gss_keras.distribution.start import start_together
+from gss_keras.distribution.padding import pad_to_devices
+from gss_keras.distribution.synchronization import synchronize_devices
 
 __all__ = [
     "average_gradients",
     "data_parallel",
-    "fill_up",
     "is_chief",
     "model_parallel",
+    "pad_to_devices",
     "shard",
     "shared_evaluation",
     "shared_mean",
     "split_loss",
-    "start_together",
+    "synchronize_devices",
     "wait_for_all",
 ]

@@ -1,4 +1,4 @@
-"""Average over all devices what each of them counts."""
+"""All-reduced means of losses, and all-reduced metrics."""
 
 import contextlib
 
@@ -11,56 +11,59 @@ _is_evaluation_shared = False
 
 
 def shared_mean(total, count):
-    """Average over all devices, weighing each by what it counts.
+    """All-reduce a sum and a count, and return the mean over all replicas.
 
-    Its value is the same on all of them. Its gradient is such that the mean
-    of all devices' gradients is that of the value. With PyTorch, a loss that
-    no weight learns from stays that of its own process, so that one process
-    can evaluate while the others wait; see `shared_evaluation` for all.
+    The value is the same on all replicas. The gradient is scaled such that
+    the mean of the replicas' gradients is the gradient of the value. With
+    PyTorch, a loss without gradients stays that of its own process, so that
+    one process can evaluate while the others wait; within
+    `shared_evaluation`, it is all-reduced as well.
 
     Args:
-        total: Float scalar tensor, the sum of this device's values.
-        count: Float scalar tensor, how many they are.
+        total: Float scalar tensor, the sum of this replica's values.
+        count: Float scalar tensor, the number of these values.
 
     Returns:
-        Float scalar tensor, 0 where nothing counts.
+        Float scalar tensor, 0 if the count of all replicas is 0.
     """
-    _, parts = backend.part()
-    is_shared = _is_evaluation_shared or backend.is_learning(total)
-    if parts == 1 or not is_shared:
+    _, replicas = backend.replica()
+    is_shared = _is_evaluation_shared or backend.has_gradient(total)
+    if replicas == 1 or not is_shared:
         return total / ops.maximum(count, 1.0)
-    both = ops.stop_gradient(ops.stack([total, count]))
-    everything, count = ops.unstack(backend.sum_over_parts(both), 2)
+    local = ops.stop_gradient(ops.stack([total, count]))
+    global_total, count = ops.unstack(backend.all_reduce_sum(local), 2)
     count = ops.maximum(count, 1.0)
-    own = total * parts / count
-    return own + ops.stop_gradient(everything / count - own)
+    own = total * replicas / count
+    return own + ops.stop_gradient(global_total / count - own)
 
 
 def split_loss(loss):
-    """Scale a loss that TensorFlow's replicas add up, to their average."""
-    _, parts = backend.part()
-    is_split = keras.backend.backend() == "tensorflow" and parts > 1
-    return loss / parts if is_split else loss
+    """Divide a loss by the number of TensorFlow's replicas, which sum it."""
+    _, replicas = backend.replica()
+    is_summed = keras.backend.backend() == "tensorflow" and replicas > 1
+    return loss / replicas if is_summed else loss
 
 
 @contextlib.contextmanager
 def shared_evaluation(data, metrics):
-    """Pool what PyTorch's processes count, each in its share of the data.
+    """All-reduce losses and metrics of an evaluation on sharded data.
 
-    Within, losses are those of all processes. At the end, the metrics' states
-    are added up. Where each process goes through all data, nothing happens.
+    Inside the context, losses are means over all PyTorch processes. On exit,
+    the states of the metrics are summed over the processes. Does nothing if
+    every process evaluates all data.
 
     Args:
-        data: What is evaluated; a share is known by its `shard`.
-        metrics: List of metrics whose state is a sum, as that of `Mean` and
+        data: The evaluated data; its attribute `shard` tells whether it is
+            sharded.
+        metrics: List of metrics whose state is a sum, such as `Mean` and
             `SegmentationScores`.
 
     Yields:
-        Whether the data is a share.
+        Whether the data is sharded.
     """
     global _is_evaluation_shared
     index, _ = getattr(data, "shard", None) or (None, 1)
-    if index is None or backend.part()[1] == 1:
+    if index is None or backend.replica()[1] == 1:
         yield False
         return
     _is_evaluation_shared = True
@@ -70,4 +73,4 @@ def shared_evaluation(data, metrics):
         _is_evaluation_shared = False
     for metric in metrics:
         for variable in metric.variables:
-            variable.assign(backend.sum_over_parts(variable.value))
+            variable.assign(backend.all_reduce_sum(variable.value))

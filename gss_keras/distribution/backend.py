@@ -1,4 +1,4 @@
-"""What a backend must be asked for by name where it has several devices."""
+"""Replicas, processes and collectives, by each backend's own API."""
 
 import atexit
 import datetime
@@ -7,13 +7,14 @@ import os
 
 import keras
 
-# How long a process waits for the others, while the first one evaluates or
-# writes files. Where one has died, `torchrun` ends the others at once.
-_PATIENCE = datetime.timedelta(hours=6)
+# Timeout of collectives: how long a process waits for the others while the
+# first one evaluates or writes files. If a process dies, `torchrun` ends the
+# others at once.
+_TIMEOUT = datetime.timedelta(hours=6)
 
 
 def start_replicas(names):
-    """Let TensorFlow split every batch over devices from here on.
+    """Set a `MirroredStrategy` as TensorFlow's global distribution strategy.
 
     Args:
         names: Names of the devices, two or more.
@@ -25,10 +26,11 @@ def start_replicas(names):
 
 
 def replica_devices():
-    """Name the devices that TensorFlow could split a batch over, or does.
+    """Return the devices that TensorFlow splits a batch over, or could.
 
     Returns:
-        List of names, GPUs if there are any, and whether it does already.
+        A pair: the list of their names, GPUs if there are any, and whether a
+        distribution strategy is set already.
     """
     import tensorflow as tf
 
@@ -40,13 +42,13 @@ def replica_devices():
 
 
 def join_processes():
-    """Join the PyTorch processes that `torchrun` started beside this one.
+    """Initialize PyTorch's process group if `torchrun` started this process.
 
     Returns:
-        Number of processes; 1 where `torchrun` started none.
+        Number of processes; 1 without `torchrun`.
 
     Raises:
-        ValueError: If there are more processes here than GPUs.
+        ValueError: If there are more local processes than GPUs.
     """
     import torch
     from torch import distributed
@@ -60,35 +62,35 @@ def join_processes():
         index, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if index >= gpus:
             raise ValueError(
-                "Each process needs a GPU of its own. Start no more with "
-                f"`torchrun --nproc-per-node` than there are, {gpus}. "
-                f"Received: LOCAL_RANK={index}"
+                "Each process needs a GPU of its own, and there are "
+                f"{gpus}. Start at most {gpus} processes with `torchrun "
+                f"--nproc-per-node`. Received: LOCAL_RANK={index}"
             )
         torch.cuda.set_device(index)
         options = {"backend": "nccl", "device_id": torch.device("cuda", index)}
-    distributed.init_process_group(timeout=_PATIENCE, **options)
+    distributed.init_process_group(timeout=_TIMEOUT, **options)
     atexit.register(distributed.destroy_process_group)
     return distributed.get_world_size()
 
 
-def part():
-    """Say which part of every batch this code is run for.
+def replica():
+    """Return the index of the current replica and the number of replicas.
 
-    A part is what one replica of TensorFlow or one process of PyTorch gets.
-    JAX's code is run for the whole batch, however many devices compute it,
-    and so is TensorFlow's outside of its replicas.
+    A replica is one of TensorFlow's or one of PyTorch's processes; each
+    computes a shard of the batch. JAX code, like TensorFlow code outside of a
+    replica context, runs once for the whole batch, on any number of devices.
 
     Returns:
-        Index of the part, an int or a scalar int tensor, and the number of
-        parts, an int.
+        Index of the replica, an int or a scalar int tensor, and the number of
+        replicas, an int.
     """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        replica = tf.distribute.get_replica_context()
-        if replica:
-            index = replica.replica_id_in_sync_group
-            return index, replica.num_replicas_in_sync
+        context = tf.distribute.get_replica_context()
+        if context:
+            index = context.replica_id_in_sync_group
+            return index, context.num_replicas_in_sync
     if keras.backend.backend() == "torch":
         from torch import distributed
 
@@ -97,36 +99,36 @@ def part():
     return 0, 1
 
 
-def sum_over_parts(tensor):
-    """Add up what the code gives for each part of the batch.
+def all_reduce_sum(tensor):
+    """Sum a tensor over all replicas: an all-reduce.
 
-    It waits until it was called for every part. Gradients pass through.
+    Blocks until every replica has called it. Differentiable.
 
     Args:
-        tensor: Tensor, of one shape and type for all parts.
+        tensor: Tensor, of the same shape and dtype on all replicas.
 
     Returns:
-        The sum, a tensor of that shape and type.
+        The sum, a tensor of that shape and dtype.
     """
-    if part()[1] == 1:
+    if replica()[1] == 1:
         return tensor
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         return tf.distribute.get_replica_context().all_reduce("sum", tensor)
-    return _torch_sum()(tensor)
+    return _torch_all_reduce_sum()(tensor)
 
 
 @functools.cache
-def _torch_sum():
-    """Define the sum over processes where there is PyTorch."""
+def _torch_all_reduce_sum():
+    """Define the autograd function; needs PyTorch."""
     import torch
     from torch import distributed
 
-    class Sum(torch.autograd.Function):
+    class AllReduceSum(torch.autograd.Function):
         @staticmethod
         def forward(context, tensor):  # noqa: ARG004
-            # Keras tries out shapes on tensors that hold no values.
+            # Keras infers shapes with tensors on the meta device.
             if tensor.is_meta:
                 return tensor.clone()
             total = tensor.detach().clone()
@@ -135,33 +137,33 @@ def _torch_sum():
 
         @staticmethod
         def backward(context, gradient):  # noqa: ARG004
-            return Sum.apply(gradient)
+            return AllReduceSum.apply(gradient)
 
-    return Sum.apply
+    return AllReduceSum.apply
 
 
-def is_learning(tensor):
-    """Return whether the step that computes a tensor updates weights.
+def has_gradient(tensor):
+    """Return whether a tensor takes part in a backward pass.
 
-    Only where PyTorch has processes is this known, and asked.
+    Only PyTorch can tell; always True on the other backends.
     """
     return keras.backend.backend() != "torch" or tensor.requires_grad
 
 
-def copy_from_first_part(variables):
-    """Give variables of PyTorch's processes the values of the first one."""
+def broadcast_from_first(variables):
+    """Broadcast variables from the first PyTorch process to all others."""
     from torch import distributed
 
     for variable in variables:
         distributed.broadcast(variable.value.detach(), src=0)
 
 
-def run_for_one_part(function, tensor):
-    """Call a function once, though variables may live on several devices.
+def run_on_one_replica(function, tensor):
+    """Call a function that updates a metric, on one replica only.
 
-    Outside of its replicas, TensorFlow divides what is assigned to a metric's
-    variable among them, which integers do not survive. So the function is run
-    in every replica, with zeros in all but the first.
+    Outside of a replica context, TensorFlow divides the value assigned to a
+    metric's variable by the number of replicas, which is wrong for integers.
+    So the function runs on every replica, with zeros on all but the first.
 
     Args:
         function: Callable of a tensor that returns nothing.
@@ -170,11 +172,11 @@ def run_for_one_part(function, tensor):
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        # Shapes are tried out in graphs, where nothing is assigned.
+        # In graphs, Keras only infers shapes here, and nothing is assigned.
         if tf.executing_eagerly() and tf.distribute.in_cross_replica_context():
 
             def run():
-                is_first = tf.cast(part()[0] == 0, tensor.dtype)
+                is_first = tf.cast(replica()[0] == 0, tensor.dtype)
                 function(tensor * is_first)
 
             tf.distribute.get_strategy().run(run)

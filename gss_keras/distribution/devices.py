@@ -7,21 +7,22 @@ from gss_keras.distribution import backend
 
 
 def data_parallel(num_devices=None):
-    """Split every batch over devices, each of which holds the whole model.
+    """Enable data parallelism: every batch is split over the devices.
 
-    Call it once, before any model is built. With PyTorch, start the script by
-    `torchrun --nproc-per-node N`. Where there is one device, nothing changes.
+    Each device holds a copy of the model. Call this once, before any model is
+    built. With PyTorch, start the script with `torchrun --nproc-per-node N`.
+    With one device, nothing changes.
 
     Args:
-        num_devices: Number of devices; by default all GPUs, or all CPUs that
-            the backend shows where there are none.
+        num_devices: Number of devices; defaults to all GPUs that the backend
+            shows, or all its CPU devices if there are none.
 
     Returns:
         Number of devices that every batch is split over.
 
     Raises:
-        ValueError: If there are not so many devices, or another number is in
-            use already.
+        ValueError: If there are fewer devices, or another number is in use
+            already.
 
     Example:
         >>> data_parallel(1)
@@ -41,30 +42,29 @@ def data_parallel(num_devices=None):
         return _check_count(batch_devices(), num_devices)
     names = _choose(keras.distribution.list_devices(), num_devices)
     if len(names) > 1:
-        engine = keras.distribution.DataParallel(devices=names)
-        keras.distribution.set_distribution(engine)
+        strategy = keras.distribution.DataParallel(devices=names)
+        keras.distribution.set_distribution(strategy)
     return len(names)
 
 
 def model_parallel(model_devices, num_devices=None):
-    """Spread each copy of the model over several devices, with JAX.
+    """Enable tensor parallelism on JAX: shard each model over several devices.
 
-    For models that do not fit one device. The large kernels of a prior are
-    cut, and the optimizer's moments of them: attention and perceptrons of all
-    Swin blocks, the projection and the vocabulary. What does not divide is
-    copied like all the rest.
+    For models that do not fit on one device. Sharded are the large kernels of
+    a prior and the optimizer's moments of them: attention and MLPs of all
+    Swin blocks, the projection and the vocabulary. All other variables, and
+    kernels that the number of devices does not divide, are replicated.
 
     Args:
         model_devices: Number of devices that share one copy of the model.
-        num_devices: Number of devices in all, a multiple of it; by default
-            all. Every batch is split over the copies.
+        num_devices: Total number of devices, a multiple of `model_devices`;
+            defaults to all. Every batch is split over the copies.
 
     Returns:
         Number of copies of the model, which every batch is split over.
 
     Raises:
-        ValueError: If the backend is not JAX, or there are not so many
-            devices.
+        ValueError: If the backend is not JAX, or there are fewer devices.
     """
     if keras.backend.backend() != "jax":
         raise ValueError(
@@ -81,28 +81,28 @@ def model_parallel(model_devices, num_devices=None):
     mesh = keras.distribution.DeviceMesh(
         (len(names) // model_devices, model_devices), ("batch", "model"), names
     )
-    engine = _cut_kernels(mesh)
-    keras.distribution.set_distribution(engine)
+    keras.distribution.set_distribution(_shard_kernels(mesh))
     return mesh.shape[0]
 
 
 def is_chief():
-    """Return whether this process is the one that writes files and reports.
+    """Return whether this is the process that writes files and logs.
 
-    Of PyTorch's processes that is the first; all others have but one.
+    That is the first of PyTorch's processes. On JAX and TensorFlow it is the
+    only process.
     """
-    return bool(backend.part()[0] == 0)
+    return bool(backend.replica()[0] == 0)
 
 
 def shard():
-    """Return which share of every batch this process reads.
+    """Return the shard of every batch that this process reads.
 
     Returns:
-        What `data.batches` takes as `shard`: None for whole batches,
-        `(index, count)` in one of PyTorch's processes, `(None, count)` where
-        batches must be multiples of JAX's devices.
+        The argument `shard` of `data.batches`: None for whole batches,
+        `(index, count)` in one of several PyTorch processes, `(None, count)`
+        if batch sizes must be multiples of the number of JAX devices.
     """
-    index, count = backend.part()
+    index, count = backend.replica()
     if keras.backend.backend() == "torch" and count > 1:
         return index, count
     count = batch_devices()
@@ -110,19 +110,20 @@ def shard():
 
 
 def batch_devices():
-    """Return the number of JAX's devices that a batch is split over."""
+    """Return the number of JAX replicas that a batch is split over."""
     if keras.backend.backend() != "jax":
         return 1
-    engine = keras.distribution.distribution()
-    return engine.num_model_replicas if engine else 1
+    strategy = keras.distribution.distribution()
+    return strategy.num_model_replicas if strategy else 1
 
 
 def wait_for_all():
-    """Wait until all processes are here, for instance for files of the first.
+    """Wait until all processes have called this: a barrier.
 
-    Only PyTorch has more than one.
+    For instance until the first process has written files. Only PyTorch runs
+    several processes.
     """
-    ops.convert_to_numpy(backend.sum_over_parts(ops.zeros(1)))
+    ops.convert_to_numpy(backend.all_reduce_sum(ops.zeros(1)))
 
 
 def _choose(names, num_devices):
@@ -138,31 +139,31 @@ def _choose(names, num_devices):
 def _check_count(count, num_devices):
     if num_devices not in (None, count):
         raise ValueError(
-            f"`num_devices` must be {count}, which is in use, or None. With "
-            "PyTorch start the script by `torchrun --nproc-per-node "
+            f"`num_devices` must be None or {count}, the number in use. With "
+            "PyTorch, start the script with `torchrun --nproc-per-node "
             f"{num_devices}`. Received: num_devices={num_devices}"
         )
     return count
 
 
-def _cut_kernels(mesh):
-    """Say which axis of which kernels is cut, by the variables' paths."""
+def _shard_kernels(mesh):
+    """Return the distribution that shards kernels, chosen by their paths."""
     layouts = keras.distribution.LayoutMap(mesh)
-    # What is cut sideways by the first of a pair is added up by the second,
-    # so that nothing has to be sent in between.
-    sideways, lengthwise = (None, "model"), ("model", None)
-    layouts[r"(.*/)?(query_key_value|expand)/kernel"] = sideways
-    layouts[r"(.*/)?(attention/projection|reduce)/kernel"] = lengthwise
-    layouts[r"(.*/)?projection/convolution/kernel"] = sideways
-    layouts[r"(.*/)?vocabulary/kernel"] = sideways
+    # In each pair of dense layers, the first kernel is sharded by columns and
+    # the second by rows, so that one all-reduce after the pair is enough.
+    by_columns, by_rows = (None, "model"), ("model", None)
+    layouts[r"(.*/)?(query_key_value|expand)/kernel"] = by_columns
+    layouts[r"(.*/)?(attention/projection|reduce)/kernel"] = by_rows
+    layouts[r"(.*/)?projection/convolution/kernel"] = by_columns
+    layouts[r"(.*/)?vocabulary/kernel"] = by_columns
 
-    class CutKernels(keras.distribution.ModelParallel):
+    class ShardedKernels(keras.distribution.ModelParallel):
         def get_variable_layout(self, variable):
             layout = super().get_variable_layout(variable)
             sizes = zip(layout.axes, variable.shape, strict=True)
             if all(size % mesh.shape[1] == 0 for axis, size in sizes if axis):
                 return layout
-            whole = (None,) * len(variable.shape)
-            return keras.distribution.TensorLayout(whole, mesh)
+            replicated = (None,) * len(variable.shape)
+            return keras.distribution.TensorLayout(replicated, mesh)
 
-    return CutKernels(layout_map=layouts, batch_dim_name="batch")
+    return ShardedKernels(layout_map=layouts, batch_dim_name="batch")

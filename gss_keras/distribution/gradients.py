@@ -1,4 +1,4 @@
-"""Average gradients over the PyTorch processes of a training."""
+"""All-reduce gradients over PyTorch processes."""
 
 import math
 
@@ -15,7 +15,7 @@ _BUCKET = 2**24
 def average_gradients(optimizer):
     """Make an optimizer apply the mean gradient of all PyTorch processes.
 
-    The optimizer is changed in place and only in what it receives: clipping,
+    The optimizer is changed in place, and only in its input: clipping,
     accumulation, weight decay and moving averages see the mean gradient, and
     saving and loading are unaffected. Pass the outermost one, such as a
     `LossScaleOptimizer`, since all processes have to take part.
@@ -26,18 +26,18 @@ def average_gradients(optimizer):
     Returns:
         The optimizer.
     """
-    if backend.part()[1] > 1:
-        replace_apply(optimizer, _mean_over_parts)
+    if backend.replica()[1] > 1:
+        replace_apply(optimizer, _mean_over_replicas)
     return optimizer
 
 
-def _mean_over_parts(grads):
+def _mean_over_replicas(grads):
     """All-reduce gradients over the PyTorch processes, in large buckets."""
-    _, parts = backend.part()
+    _, replicas = backend.replica()
     means = list(grads)
     for bucket in _buckets(grads):
         flat = [ops.reshape(grads[i], (-1,)) for i in bucket]
-        mean = backend.sum_over_parts(ops.concatenate(flat)) / parts
+        mean = backend.all_reduce_sum(ops.concatenate(flat)) / replicas
         start = 0
         for i in bucket:
             end = start + math.prod(grads[i].shape)

@@ -1,4 +1,4 @@
-"""Evaluate a segmenter on a data set as its benchmark does."""
+"""Evaluate a segmenter with the protocol of a data set's benchmark."""
 
 from gss_keras.evaluation.boundaries import BoundaryScore
 from gss_keras.evaluation.protocol import (

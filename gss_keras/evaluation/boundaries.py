@@ -1,25 +1,26 @@
-"""How well the outlines of predicted masks follow those of true ones."""
+"""Boundary F-score of predicted masks."""
 
 import numpy as np
 
-from gss_keras.maskige.mapping import IGNORE_LABEL
+from gss_keras.constants import IGNORE_LABEL
 
 
 class BoundaryScore:
-    """Averages the F-score of outlines over photos and classes.
+    """Compute the boundary F-score, averaged over photos and classes.
 
-    A pixel lies on the outline of its class if a pixel above, below or beside
-    it has another class. A predicted outline pixel is right, and a true one
-    found, if the other mask has an outline pixel of the same class within the
-    tolerance. Precision and recall give one F-score for each class and photo
-    in which the class occurs, in truth or prediction; those are averaged over
-    photos, then over classes. Ignored pixels have no outlines and make none.
+    A pixel is a boundary pixel of its class if one of its 4-connected
+    neighbors has another class. A predicted boundary pixel is a true positive
+    for precision, and a true boundary pixel for recall, if the other mask has
+    a boundary pixel of the same class within the tolerance. Precision and
+    recall give one F-score for each photo and class that occurs in truth or
+    prediction. F-scores are averaged over photos, then over classes. Ignored
+    pixels are no boundary pixels and create none at their neighbors.
 
-    Needs SciPy, part of the `data` extra.
+    Requires SciPy, part of the `data` extra.
 
     Args:
         num_classes: Number of classes.
-        tolerance: Distance in pixels, as a share of the photo's diagonal.
+        tolerance: Maximum distance as a fraction of the photo's diagonal.
 
     Reference:
         Csurka et al., "What is a good evaluation measure for semantic
@@ -41,7 +42,7 @@ class BoundaryScore:
         self._photos = np.zeros(num_classes, "int64")
 
     def add(self, mask, predicted):
-        """Count one photo.
+        """Add the F-scores of one photo.
 
         Args:
             mask: Int array `(height, width)`, true ids in
@@ -52,60 +53,66 @@ class BoundaryScore:
         mask = np.asarray(mask, "int32")
         predicted = np.asarray(predicted, "int32")
         predicted = np.where(mask == IGNORE_LABEL, IGNORE_LABEL, predicted)
-        reach = self.tolerance * np.hypot(*mask.shape)
-        true_outlines, found_outlines = _outlines(mask), _outlines(predicted)
+        max_distance = self.tolerance * np.hypot(*mask.shape)
+        true_boundary = _boundary(mask)
+        predicted_boundary = _boundary(predicted)
         for label in np.union1d(mask, predicted):
             if label >= self.num_classes:
                 continue
-            true = true_outlines & (mask == label)
-            found = found_outlines & (predicted == label)
-            if true.any() or found.any():
-                self._sums[label] += _f_score(true, found, reach)
+            true_pixels = true_boundary & (mask == label)
+            predicted_pixels = predicted_boundary & (predicted == label)
+            if true_pixels.any() or predicted_pixels.any():
+                self._sums[label] += _f_score(
+                    true_pixels, predicted_pixels, max_distance
+                )
                 self._photos[label] += 1
 
     def by_class(self):
-        """Return float64 `(num_classes,)`, in percent, NaN where absent."""
+        """Return the F-score of each class.
+
+        Returns:
+            float64 array `(num_classes,)` in percent, NaN for absent classes.
+        """
         means = np.full(self.num_classes, np.nan)
         occurs = self._photos > 0
         means[occurs] = 100 * self._sums[occurs] / self._photos[occurs]
         return means
 
     def result(self):
-        """Return the mean over the classes that occur, in percent."""
+        """Return the mean F-score of the classes that occur, in percent."""
         means = self.by_class()
         return float(np.nanmean(means)) if self._photos.any() else 0.0
 
 
-def _outlines(mask):
-    """Say of each pixel whether a neighbor has another known class."""
-    known = mask != IGNORE_LABEL
-    outlines = np.zeros(mask.shape, bool)
+def _boundary(mask):
+    """Return a boolean mask of the pixels with a neighbor of another class."""
+    is_labeled = mask != IGNORE_LABEL
+    boundary = np.zeros(mask.shape, bool)
     for axis in (0, 1):
         one = [slice(None)] * 2
         one[axis] = slice(None, -1)
         other = [slice(None)] * 2
         other[axis] = slice(1, None)
         one, other = tuple(one), tuple(other)
-        differ = (mask[one] != mask[other]) & known[one] & known[other]
-        outlines[one] |= differ
-        outlines[other] |= differ
-    return outlines
+        differ = (mask[one] != mask[other]) & is_labeled[one]
+        differ &= is_labeled[other]
+        boundary[one] |= differ
+        boundary[other] |= differ
+    return boundary
 
 
-def _f_score(true, found, reach):
-    if not (true.any() and found.any()):
+def _f_score(true, predicted, max_distance):
+    if not (true.any() and predicted.any()):
         return 0.0
-    precision, recall = (
-        _share_near(found, true, reach),
-        _share_near(true, found, reach),
-    )
+    precision = _matched_fraction(predicted, true, max_distance)
+    recall = _matched_fraction(true, predicted, max_distance)
     total = precision + recall
     return 2 * precision * recall / total if total else 0.0
 
 
-def _share_near(pixels, others, reach):
-    """Return the share of pixels with one of the others within reach."""
+def _matched_fraction(pixels, targets, max_distance):
+    """Return the fraction of pixels within a distance of a target pixel."""
     from scipy import ndimage
 
-    distances = ndimage.distance_transform_edt(~others)
-    return (distances[pixels] <= reach).mean()
+    distances = ndimage.distance_transform_edt(~targets)
+    return (distances[pixels] <= max_distance).mean()

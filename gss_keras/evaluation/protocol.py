@@ -1,4 +1,4 @@
-"""How the benchmarks behind the published scores evaluate."""
+"""Evaluation protocols of the benchmarks behind the published scores."""
 
 import functools
 
@@ -6,37 +6,38 @@ from gss_keras import data
 from gss_keras.data import mseg
 from gss_keras.inference.views import Views
 
-_TEST_SET = "mseg-"
+_TEST_SET_PREFIX = "mseg-"
 
 
 def open_sources(dataset, data_dir, split="val"):
-    """Open what a benchmark evaluates on.
+    """Open the evaluation data of a benchmark.
 
     Args:
-        dataset: Name of a data set of the catalog; `"mseg"` for its six test
+        dataset: Name of a data set in the catalog; `"mseg"` for its six test
             sets, which are in one folder.
-        data_dir: As for `gss_keras.data.load`.
-        split: As for `gss_keras.data.load`.
+        data_dir: See `gss_keras.data.load`.
+        split: See `gss_keras.data.load`.
 
     Returns:
-        A dict from names of the catalog to sources: one, but for MSeg.
+        A dict from catalog names to sources: six for MSeg, one otherwise.
 
     Raises:
-        ValueError: As `gss_keras.data.load` does.
+        ValueError: For any reason that `gss_keras.data.load` raises it.
     """
     names = [dataset]
     if dataset == "mseg":
-        names = [_TEST_SET + test_set for test_set in mseg.TEST_SETS]
+        names = [_TEST_SET_PREFIX + test_set for test_set in mseg.TEST_SETS]
     return {name: data.load(name, data_dir, split) for name in names}
 
 
 def published_views(dataset, scales=(1.0,), flip=False):
-    """Return in which size the published scores of a data set see photos.
+    """Return the test-time views used for the published scores.
 
     Args:
-        dataset: Name of a data set of the catalog.
-        scales: As for `Views`.
-        flip: As for `Views`.
+        dataset: Name of a data set in the catalog. ADE20K and MSeg photos
+            are resized to fit 2048 x 512, others keep their size.
+        scales: See `Views`.
+        flip: See `Views`.
 
     Returns:
         A `Views`.
@@ -45,30 +46,32 @@ def published_views(dataset, scales=(1.0,), flip=False):
         >>> published_views("ade20k").fit
         (2048, 512)
     """
-    is_fitted = dataset in ("ade20k", "mseg") or dataset.startswith(_TEST_SET)
-    return Views((2048, 512) if is_fitted else None, scales, flip)
+    is_resized = dataset in ("ade20k", "mseg") or dataset.startswith(
+        _TEST_SET_PREFIX
+    )
+    return Views((2048, 512) if is_resized else None, scales, flip)
 
 
 def maps_for(dataset, num_classes, of_probabilities=False):
-    """Say how predicted classes become those of a data set.
+    """Return the class mapping from a segmenter to an MSeg test set.
 
     Args:
-        dataset: Name of a data set of the catalog.
-        num_classes: Number of classes that are predicted: 194 are the
-            universal classes of MSeg.
-        of_probabilities: Whether probabilities of universal classes are added
-            up before the likeliest class is taken. The published scores map
-            the likeliest universal class instead.
+        dataset: Name of a data set in the catalog.
+        num_classes: Number of predicted classes; 194 means the universal
+            classes of MSeg.
+        of_probabilities: Whether to sum the probabilities of universal
+            classes before taking the argmax. The published scores map the
+            argmax over the universal classes instead.
 
     Returns:
-        A dict of the `maps` that `evaluate` takes, empty where the classes
-        are the same or nothing is known of them.
+        A dict of keyword arguments for `evaluate`; empty if no mapping is
+        needed or known.
     """
     is_universal = num_classes == len(mseg.UNIVERSAL_CLASSES)
-    if not (is_universal and dataset.startswith(_TEST_SET)):
+    if not (is_universal and dataset.startswith(_TEST_SET_PREFIX)):
         return {}
     name, function = "map_mask", mseg.map_predictions
     if of_probabilities:
         name, function = "map_probabilities", mseg.map_probabilities
-    test_set = dataset.removeprefix(_TEST_SET)
+    test_set = dataset.removeprefix(_TEST_SET_PREFIX)
     return {name: functools.partial(function, test_set=test_set)}

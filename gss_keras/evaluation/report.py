@@ -1,4 +1,4 @@
-"""Write down what an evaluation found: tables, numbers and pictures."""
+"""Report evaluation results as tables, JSON, CSV and charts."""
 
 import csv
 import json
@@ -8,31 +8,28 @@ import pathlib
 from gss_keras import visualize
 
 _OVERALL = ("mIoU", "mAcc", "pixel_accuracy")
-_HEADER = ("class", "IoU", "accuracy", "share of pixels")
+_HEADER = ("class", "IoU", "accuracy", "pixels (%)")
 
 
 def table(scores):
-    """Return the scores of each class and of all as a Markdown table.
+    """Format the scores per class and their means as a Markdown table.
 
     Args:
-        scores: What `evaluate` returned.
+        scores: Return value of `evaluate`.
 
     Returns:
-        A string of lines. "-" stands where a class does not occur.
+        A multi-line string, with "-" for scores of absent classes.
 
     Example:
         >>> from gss_keras.evaluation import scores_of
         >>> print(table(scores_of([[3, 1, 0], [0, 4, 0]], ["sky", "road"])))
-        | class | IoU | accuracy | share of pixels |
+        | class | IoU | accuracy | pixels (%) |
         |---|---|---|---|
         | sky | 75.00 | 75.00 | 50.00 |
         | road | 80.00 | 100.00 | 50.00 |
         | **mean** | **77.50** | **87.50** | |
     """
-    lines = [
-        "| class | IoU | accuracy | share of pixels |",
-        "|---|---|---|---|",
-    ]
+    lines = [f"| {' | '.join(_HEADER)} |", "|---|---|---|---|"]
     for name, *values in _rows(scores):
         cells = ["-" if v is None else f"{v:.2f}" for v in values]
         lines.append(f"| {' | '.join([name, *cells])} |")
@@ -41,15 +38,15 @@ def table(scores):
 
 
 def write(scores, folder):
-    """Write everything that an evaluation found into a folder.
+    """Write all evaluation results to a folder.
 
-    `scores.json` holds the scores, overall and by class, with null where a
-    class does not occur; `classes.csv` the same as a table; `confusion.csv`
-    the counts; `confusion.png` and `iou.png` show them.
+    `scores.json` contains the overall and per-class scores, with null for
+    absent classes; `classes.csv` the per-class scores; `confusion.csv` the
+    confusion matrix. `confusion.png` and `iou.png` are charts.
 
     Args:
-        scores: What `evaluate` returned.
-        folder: Path of a folder, which is made.
+        scores: Return value of `evaluate`.
+        folder: Path of the folder to write; created if missing.
 
     Raises:
         OSError: If a file cannot be written.
@@ -64,47 +61,50 @@ def write(scores, folder):
         [name, *row]
         for name, row in zip(names, confusion.tolist(), strict=True)
     ]
-    header = ["true class", *names, "none of them"]
+    header = ["true class", *names, "(none)"]
     _write_csv(folder / "confusion.csv", [header, *rows])
-    for name, picture in (
+    for name, image in (
         ("confusion.png", visualize.confusion_matrix(confusion, names)),
         ("iou.png", visualize.iou_bars(scores["class_iou"], names)),
     ):
-        visualize.save(picture, folder / name)
+        visualize.save(image, folder / name)
 
 
 def as_json(scores):
-    """Return scores as what JSON knows, with None in place of NaN.
+    """Convert scores to JSON-serializable values, with None for NaN.
 
     Args:
-        scores: What `evaluate` returned.
+        scores: Return value of `evaluate`.
 
     Returns:
         A dict of the overall scores, `"boundary_F"` and the number of
-        `"photos"` where they are known, and `"classes"`, a list of dicts of
-        each class's `"name"`, `"IoU"`, `"accuracy"` and `"share"` of all
-        labeled pixels, in percent.
+        `"photos"` if available, and `"classes"`, a list of dicts of each
+        class's `"name"`, `"IoU"`, `"accuracy"` and `"share"`, its percentage
+        of all labeled pixels.
     """
     keys = ("name", "IoU", "accuracy", "share")
-    overall = (*_OVERALL, "boundary_F", "photos")
-    found = {key: scores[key] for key in overall if key in scores}
-    rows = _rows(scores)
-    return found | {"classes": [dict(zip(keys, r, strict=True)) for r in rows]}
+    overall_keys = (*_OVERALL, "boundary_F", "photos")
+    overall = {key: scores[key] for key in overall_keys if key in scores}
+    classes = [dict(zip(keys, row, strict=True)) for row in _rows(scores)]
+    return overall | {"classes": classes}
 
 
 def _rows(scores):
-    """Return name, IoU, accuracy and share of each class; None for NaN."""
+    """Return one row per class: name, IoU, accuracy, percentage of pixels.
+
+    NaN becomes None.
+    """
     pixels = scores["confusion"].sum(axis=1)
-    shares = 100 * pixels / max(pixels.sum(), 1)
-    numbers = zip(
+    percentages = 100 * pixels / max(pixels.sum(), 1)
+    columns = zip(
         scores["class_iou"].tolist(),
         scores["class_accuracy"].tolist(),
-        shares.tolist(),
+        percentages.tolist(),
         strict=True,
     )
     return [
         [name, *(None if math.isnan(value) else value for value in values)]
-        for name, values in zip(scores["classes"], numbers, strict=True)
+        for name, values in zip(scores["classes"], columns, strict=True)
     ]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from gss_keras.ops.backend import add_region, loop_in_turn
+from gss_keras.ops.backend import add_region, sequential_loop
 
 
 def window_starts(size, window, stride):
@@ -79,7 +79,7 @@ def score_windows(score, photos, window, stride, channels=None):
     total = None
     if not is_array:
         total = ops.zeros((batch, height, width, channels), "float32")
-    total = loop_in_turn(_length(tops) * columns, add_window, total)
+    total = sequential_loop(_length(tops) * columns, add_window, total)
     counts = (
         _times_covered(tops, height, window[0])[:, None]
         * _times_covered(lefts, width, window[1])[None, :]

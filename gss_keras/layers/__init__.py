@@ -1,1 +1,1 @@
-"""Layers that know no model, written for every backend."""
+"""Keras layers that do not depend on a model, for every backend."""

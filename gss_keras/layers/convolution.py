@@ -1,4 +1,4 @@
-"""Convolution that is as fast on PyTorch as PyTorch's own."""
+"""2-D convolution as fast on PyTorch as PyTorch's own."""
 
 import keras
 
@@ -6,18 +6,18 @@ from gss_keras.layers.normalization import normalize_within
 from gss_keras.ops.kernels import (
     add_bias,
     convolve,
-    copies_convolved_maps,
-    lay_out_kernel,
+    keras_conv_copies,
+    set_kernel_layout,
 )
 from gss_keras.ops.padding import pad_for_kernel
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class Conv2D(keras.layers.Conv2D):
-    """Keras' `Conv2D`, without the copies that it makes on PyTorch.
+    """Keras' `Conv2D` without its copies of feature maps on PyTorch.
 
-    Arguments, weights and results are always the same; see
-    `layers.kernels.convolve`.
+    Arguments, weights and results are the same; see
+    `gss_keras.ops.kernels.convolve`.
 
     Call arguments:
         inputs: Float tensor `(batch, height, width, any)`.
@@ -28,7 +28,7 @@ class Conv2D(keras.layers.Conv2D):
 
     def build(self, input_shape):
         super().build(input_shape)
-        lay_out_kernel(self._kernel)
+        set_kernel_layout(self.kernel)
 
     def call(self, inputs, norm=None, training=None):
         if self.data_format == "channels_first":
@@ -54,7 +54,7 @@ class Conv2D(keras.layers.Conv2D):
                 self.dilation_rate, bias,
             )  # fmt: skip
         is_dilated = set(self.dilation_rate) != {1}
-        if copies_convolved_maps() and self.groups == 1 and not is_dilated:
+        if keras_conv_copies() and self.groups == 1 and not is_dilated:
             padded, _ = pad_for_kernel(inputs, self.kernel_size, self.strides)
             return convolve(padded, kernel, "valid", self.strides, bias=bias)
         result = self.convolution_op(inputs, kernel)

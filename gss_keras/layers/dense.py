@@ -1,4 +1,4 @@
-"""Dense layer that computes in one go what it can."""
+"""Dense layer with fused bias and activation."""
 
 import keras
 
@@ -7,20 +7,20 @@ from gss_keras.ops.kernels import project
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class Dense(keras.layers.Dense):
-    """Keras' `Dense`, without passes over the map for bias and GELU.
+    """Apply Keras' `Dense`, with bias and GELU fused into the matrix product.
 
-    Arguments, weights and results are always the same; see
-    `layers.kernels.project`.
+    Arguments, weights and results are the same as in Keras; see
+    `ops.kernels.project`.
 
     Call arguments:
         inputs: Float tensor of shape `(..., any)`.
     """
 
     def call(self, inputs, training=None):
-        del training  # which is for quantized calls
+        del training  # used by quantized calls only
         return project(inputs, self.kernel, self.bias, self.activation)
 
     def quantize(self, mode=None, type_check=True, config=None):
-        # Keras refuses subclasses, which might compute something else.
+        # By default, Keras raises an error for subclasses of `Dense`.
         del type_check
         super().quantize(mode, type_check=False, config=config)

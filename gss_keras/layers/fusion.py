@@ -1,83 +1,23 @@
-"""Bring the levels of a feature pyramid together at its finest one."""
+"""Fusion of the levels of a feature pyramid at its finest stride."""
 
 import keras
 from keras import ops
 
-from gss_keras.layers.normalization import (
-    BatchNormalization,
-    normalize_within,
-)
+from gss_keras.layers.conv_norm import ProjectionBlock
 from gss_keras.ops.backend import resize_bilinear
-from gss_keras.ops.kernels import convolve
-
-
-@keras.saving.register_keras_serializable(package="gss_keras")
-class ProjectionBlock(keras.layers.Layer):
-    """Project every position to other channels: 1x1 conv, batch norm, ReLU.
-
-    Args:
-        channels: Channels of the result.
-        **kwargs: Passed to `keras.layers.Layer`.
-
-    Call arguments:
-        features: Float tensor of shape `(batch, height, width, any)`.
-        training: Whether batch statistics are used and updated.
-
-    Returns:
-        Tensor of shape `(batch, height, width, channels)`, at least 0.
-    """
-
-    def __init__(self, channels, **kwargs):
-        super().__init__(**kwargs)
-        self.channels = channels
-        # Kaiming normal by fan-out: the fan-out of a 1x1 kernel is `channels`.
-        self.convolution = keras.layers.Dense(
-            channels,
-            use_bias=False,
-            kernel_initializer=keras.initializers.VarianceScaling(
-                2.0, "fan_out", "untruncated_normal"
-            ),
-            name="convolution",
-            dtype=self.dtype_policy,
-        )
-        # PyTorch's momentum of 0.1 is Keras' 0.9.
-        self.norm = BatchNormalization(
-            momentum=0.9, epsilon=1e-5, name="norm", dtype=self.dtype_policy
-        )
-
-    def build(self, input_shape):
-        self.convolution.build(input_shape)
-        self.norm.build((*input_shape[:-1], self.channels))
-
-    def call(self, features, training=None):
-        if self.convolution.quantization_mode is not None:
-            x = self.norm(self.convolution(features), training=training)
-        else:
-            x = normalize_within(
-                lambda kernel, bias: convolve(features, kernel, bias=bias),
-                self.convolution.kernel[None, None],
-                self.norm,
-                training,
-            )
-        return ops.relu(x)
-
-    def compute_output_shape(self, input_shape):
-        return (*input_shape[:-1], self.channels)
-
-    def get_config(self):
-        return {**super().get_config(), "channels": self.channels}
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class LevelFusion(keras.layers.Layer):
-    """Fuse a feature pyramid into one map of its finest stride.
+    """Fuse a feature pyramid into one feature map of its finest stride.
 
-    Every level is projected to `level_channels`, resized to the size of the
-    finest one, and all together are projected to `channels`.
+    Every level is projected to `level_channels` by a 1x1 conv-BN-ReLU and
+    resized bilinearly to the size of the finest one. Concatenated, they are
+    projected to `channels`.
 
     Args:
         level_channels: Channels of each projected level.
-        channels: Channels of the fused map.
+        channels: Channels of the fused feature map.
         **kwargs: Passed to `keras.layers.Layer`.
 
     Call arguments:

@@ -1,4 +1,4 @@
-"""Choose one of many, in a way that a gradient can pass."""
+"""Straight-through Gumbel-softmax sampling."""
 
 import keras
 from keras import ops
@@ -8,27 +8,27 @@ from gss_keras.ops.backend import argmax
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class HardGumbelSoftmax(keras.layers.Layer):
-    """Draw one token at every position; let gradients pass as if softly.
+    """Sample one-hot tokens with the straight-through Gumbel-softmax.
 
-    Forward, the result is one-hot: the token whose logit plus Gumbel noise is
-    largest, so tokens are drawn with their softmax probabilities. Backward,
-    the gradient is that of `softmax((logits + noise) / temperature)`, which
-    tells colors apart that the choice itself cannot. Outside training the
-    likeliest token is taken, without noise.
+    The forward pass returns the one-hot argmax of logits plus Gumbel noise,
+    so tokens are sampled with their softmax probabilities. The backward pass
+    uses the gradient of `softmax((logits + noise) / temperature)`, since the
+    argmax has none. Outside of training, the most probable token is returned,
+    without noise.
 
     Args:
-        temperature: Float above 0, or a
+        temperature: Positive float, or a
             `keras.optimizers.schedules.LearningRateSchedule` over the training
-            steps. High spreads the gradient over many tokens, low follows the
-            choice.
-        noise: Factor of the Gumbel noise; 0 always takes the likeliest token
-            (the straight-through softmax).
+            steps. A high temperature spreads the gradient over many tokens, a
+            low one concentrates it on the sampled token.
+        noise: Factor of the Gumbel noise. With 0, the most probable token is
+            returned in training, too: the straight-through softmax.
         seed: Integer, or None.
         **kwargs: Passed to `keras.layers.Layer`.
 
     Call arguments:
         logits: Float `(..., codebook_size)`.
-        training: Whether tokens are drawn; each such call is a step of the
+        training: Whether to sample; each such call is a step of the
             temperature's schedule.
 
     Returns:
@@ -70,7 +70,7 @@ class HardGumbelSoftmax(keras.layers.Layer):
 
     def build(self, input_shape):
         del input_shape
-        # The optimizer's own count is out of reach of a compiled call.
+        # A layer's call cannot access the optimizer's `iterations`.
         self.steps = self.add_weight(
             (), "zeros", dtype="int32", trainable=False, name="steps"
         )
@@ -110,7 +110,7 @@ class HardGumbelSoftmax(keras.layers.Layer):
 
 
 def temperature_as_config(temperature):
-    """Turn a temperature into what a configuration holds of it.
+    """Convert a temperature to its entry in a config.
 
     Args:
         temperature: A float, or a schedule, serialized or not.

@@ -1,10 +1,10 @@
-"""Batch normalization in float32, within a convolution where it can be."""
+"""Batch normalization in float32, folded into convolutions."""
 
 import keras
 from keras import ops
 
-from gss_keras.distribution.backend import part
-from gss_keras.ops.kernels import normalize_batch
+from gss_keras.distribution.backend import replica
+from gss_keras.ops.kernels import batch_norm
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
@@ -31,7 +31,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs, training=None, mask=None):
         is_learning = training and self.trainable and mask is None
         if is_learning and self._is_usual and len(inputs.shape) == 4:
-            found = normalize_batch(
+            found = batch_norm(
                 ops.cast(inputs, "float32"),
                 self.gamma.value, self.beta.value, self.epsilon,
             )  # fmt: skip
@@ -45,8 +45,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     @property
     def _is_usual(self):
         """Whether one kernel does what is asked for."""
-        _, parts = part()
-        is_shared = parts > 1 or self.synchronized
+        _, replicas = replica()
+        is_shared = replicas > 1 or self.synchronized
         is_plain = self.scale and self.center and not self.renorm
         return is_plain and self.axis in (-1, 3) and not is_shared
 
@@ -54,16 +54,16 @@ class BatchNormalization(keras.layers.BatchNormalization):
         moving.assign(moving * self.momentum + latest * (1.0 - self.momentum))
 
     def fold(self, kernel):
-        """Let a kernel do what this does to each channel outside training.
+        """Fold the batch norm of inference into the kernel before it.
 
         Args:
             kernel: Float tensor `(..., channels)`, of a layer without bias.
 
         Returns:
-            The kernel, multiplied in float32 at least, same dtype, and the
-            float tensor `(channels,)` to add to the layer's result.
+            The scaled kernel, of the same dtype but multiplied in float32 at
+            least, and a bias, float tensor `(channels,)`.
         """
-        # Operators, which cost the least where nothing is compiled.
+        # Operators have the least overhead in eager execution.
         scale = (self.moving_variance + self.epsilon) ** -0.5
         if self.scale:
             scale = scale * self.gamma
@@ -78,15 +78,15 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 
 def normalize_within(convolve, kernel, norm, training):
-    """Apply a batch norm to a convolution's result, at no cost if it can be.
+    """Apply a convolution and a batch norm, which is folded if it can be.
 
-    Unless it learns, a batch norm multiplies each channel and adds to it,
-    always the same. Kernels are small beside maps: they are multiplied
-    instead, at every call, so that nothing can be out of date.
+    Outside training, a batch norm is a fixed scale and shift of each channel.
+    Kernels are small compared with feature maps, so they are scaled instead,
+    at every call, and nothing can be out of date.
 
     Args:
-        convolve: Function of a kernel and of a float tensor `(channels,)` to
-            add, or None.
+        convolve: Function of a kernel and of a bias, float tensor
+            `(channels,)` or None.
         kernel: Float tensor or variable `(..., channels)`.
         norm: A `BatchNormalization` of the last axis.
         training: Whether `norm` uses and updates batch statistics, provided

@@ -5,7 +5,7 @@ import functools
 import keras
 from keras import ops
 
-from gss_keras.ops.backend import argmax, scan_in_turn
+from gss_keras.ops.backend import argmax, sequential_scan
 from gss_keras.ops.chunks import Chunks
 from gss_keras.ops.gradients import (
     add_product,
@@ -91,7 +91,7 @@ class Vocabulary(keras.layers.Layer):
             logits = _score(chunks.take(rows, index), kernel, bias)
             return carry, tuple(function(logits) for function in functions)
 
-        _, results = scan_in_turn(chunks.count, step, ())
+        _, results = sequential_scan(chunks.count, step, ())
         return tuple(map(chunks.join, results))
 
     def cross_entropy(self, features, tokens, counted, training=True):
@@ -175,7 +175,7 @@ def _sum_losses(chunks, rows, tokens, counted, kernel, bias):
         losses = chunks.mask_repeated(losses * take(counted), index)
         return (carry[0] + ops.sum(losses),), (best,)
 
-    (total,), (best,) = scan_in_turn(
+    (total,), (best,) = sequential_scan(
         chunks.count, step, (ops.zeros((), "float32"),)
     )
     return total, best
@@ -208,7 +208,7 @@ def _sum_losses_and_gradients(chunks, rows, tokens, counted, kernel, bias):
         return (total, by_rows, by_kernel, by_bias), (best,)
 
     sums = ops.zeros((), "float32"), *map(zeros_to_write, (rows, kernel, bias))
-    sums, (best,) = scan_in_turn(chunks.count, step, sums)
+    sums, (best,) = sequential_scan(chunks.count, step, sums)
     total, by_rows, by_kernel, by_bias = sums
     return total, (best,), (by_rows, None, None, by_kernel, by_bias)
 

@@ -1,33 +1,33 @@
-"""Attention within windows that shift from block to block (Swin)."""
+"""Swin blocks: shifted window attention and an MLP."""
 
 import keras
 import numpy as np
 from keras import ops
 
 from gss_keras.layers.dense import Dense
-from gss_keras.ops.kernels import attend, gelu
+from gss_keras.ops.kernels import attention, gelu
 from gss_keras.ops.padding import crop
 
-# What keeps two pixels of one window apart when the shift brought them
-# together from opposite borders; the value of the original Swin.
-_APART = -100.0
+# Attention mask value between positions that the cyclic shift brought into one
+# window from opposite borders; the value of the original Swin.
+_MASKED = -100.0
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class WindowAttention(keras.layers.Layer):
-    """Let every position attend to the others in its window.
+    """Apply multi-head self-attention within (shifted) windows.
 
-    The map is cut into windows of `window x window` positions. With a shift,
-    the cuts move down and right by `shift` positions, so that what two
-    windows keep apart in one block meets in the next. Maps of any size work:
-    they are padded with zeros at the bottom and the right, and the padding
-    is attended to like any other position.
+    The feature map is partitioned into windows of `window x window` positions.
+    With a shift, the partition moves down and right by `shift` positions, so
+    that positions of different windows in one block share a window in the
+    next. The feature map may have any size: it is padded with zeros at the
+    bottom and the right, and the padding is not masked.
 
     Args:
-        channels: Channels in and out; a multiple of `heads`.
+        channels: Number of input and output channels, a multiple of `heads`.
         heads: Number of attention heads.
         window: Side of a window in positions.
-        shift: How far the cuts are shifted, from 0 to `window - 1`.
+        shift: Shift of the windows in positions, from 0 to `window - 1`.
         **kwargs: Passed to `keras.layers.Layer`.
 
     Call arguments:
@@ -37,8 +37,8 @@ class WindowAttention(keras.layers.Layer):
         Tensor of the same shape.
 
     Raises:
-        ValueError: If `channels` is no multiple of `heads` or `shift` is not
-            below `window`.
+        ValueError: If `channels` is not a multiple of `heads`, or `shift` is
+            not below `window`.
 
     Reference:
         Liu et al., "Swin Transformer", ICCV 2021, section 3.2.
@@ -83,8 +83,8 @@ class WindowAttention(keras.layers.Layer):
         x = ops.pad(features, [[0, 0], [0, down], [0, right], [0, 0]])
         if self.shift:
             x = ops.roll(x, (-self.shift, -self.shift), axis=(1, 2))
-        windows = self._attend(self._cut(x), height + down, width + right)
-        x = self._join(windows, height + down, width + right)
+        x = self._attend(self._partition(x), height + down, width + right)
+        x = self._merge(x, height + down, width + right)
         if self.shift:
             x = ops.roll(x, (self.shift, self.shift), axis=(1, 2))
         return crop(x, height, width)
@@ -101,16 +101,16 @@ class WindowAttention(keras.layers.Layer):
             "shift": self.shift,
         }
 
-    def _cut(self, x):
-        """Cut `(b, h, w, c)` into `(b, windows, positions, c)`."""
+    def _partition(self, x):
+        """Partition `(b, h, w, c)` into `(b, windows, positions, c)`."""
         side, (_, height, width, channels) = self.window, ops.shape(x)
         rows, columns = height // side, width // side
         x = ops.reshape(x, (-1, rows, side, columns, side, channels))
         x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
         return ops.reshape(x, (-1, rows * columns, side * side, channels))
 
-    def _join(self, windows, height, width):
-        """Put `(b, windows, positions, c)` back into `(b, h, w, c)`."""
+    def _merge(self, windows, height, width):
+        """Merge `(b, windows, positions, c)` to `(b, h, w, c)`."""
         side, channels = self.window, self.channels
         rows, columns = height // side, width // side
         x = ops.reshape(windows, (-1, rows, columns, side, side, channels))
@@ -121,18 +121,18 @@ class WindowAttention(keras.layers.Layer):
         count, positions = ops.shape(windows)[1], self.window**2
         per_head = self.channels // self.heads
 
-        def by_heads(part):
-            # TensorFlow turns tensors of more than four axes slowly.
-            x = ops.reshape(part, (-1, positions, self.heads, per_head))
+        def split_heads(x):
+            # TensorFlow transposes tensors of more than four axes slowly.
+            x = ops.reshape(x, (-1, positions, self.heads, per_head))
             x = ops.transpose(x, (0, 2, 1, 3))
             return ops.reshape(x, (-1, count, *ops.shape(x)[1:]))
 
-        parts = ops.split(self.query_key_value(windows), 3, axis=-1)
-        query, key, value = map(by_heads, parts)
+        projected = ops.split(self.query_key_value(windows), 3, axis=-1)
+        query, key, value = map(split_heads, projected)
         bias = self._bias()
         if self.shift:
-            bias = bias + self._apart(height, width)
-        x = attend(query, key, value, bias)
+            bias = bias + self._attention_mask(height, width)
+        x = attention(query, key, value, bias)
         x = ops.transpose(x, (0, 1, 3, 2, 4))
         x = ops.reshape(x, (-1, count, positions, self.channels))
         return self.projection(x)
@@ -141,8 +141,8 @@ class WindowAttention(keras.layers.Layer):
         bias = ops.take(self.relative_position_bias, self._bias_index, axis=0)
         return ops.cast(ops.transpose(bias, (2, 0, 1)), "float32")
 
-    def _apart(self, height, width):
-        """Find the pairs that the shift brought together by wrapping."""
+    def _attention_mask(self, height, width):
+        """Mask the pairs of positions from opposite borders."""
 
         def region(size):
             index = ops.arange(size)
@@ -150,13 +150,20 @@ class WindowAttention(keras.layers.Layer):
             return ops.cast(index >= size - self.window, "int32") + wrapped
 
         regions = 3 * region(height)[:, None] + region(width)[None, :]
-        regions = self._cut(regions[None, :, :, None])[0, :, :, 0]
+        regions = self._partition(regions[None, :, :, None])[0, :, :, 0]
         differ = regions[:, :, None] != regions[:, None, :]
-        return ops.cast(differ, "float32")[:, None] * _APART
+        return ops.cast(differ, "float32")[:, None] * _MASKED
 
 
 def relative_positions(window):
-    """Number each pair of window positions by how they lie to each other."""
+    """Return the index of the relative position of each pair in a window.
+
+    Args:
+        window: Side of a window in positions.
+
+    Returns:
+        Int32 `(window**2, window**2)`, values in `[0, (2 * window - 1)**2)`.
+    """
     rows, columns = np.divmod(np.arange(window**2), window)
     down = rows[:, None] - rows[None, :] + window - 1
     right = columns[:, None] - columns[None, :] + window - 1
@@ -165,21 +172,23 @@ def relative_positions(window):
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class SwinBlock(keras.layers.Layer):
-    """Mix a map within windows, then each position for itself.
+    """Apply a Swin block: window attention, then an MLP.
+
+    Both are residual branches with layer normalization first.
 
     Args:
-        channels: Channels in and out; a multiple of `heads`.
+        channels: Number of input and output channels, a multiple of `heads`.
         heads: Number of attention heads.
-        hidden: Width of the two-layer perceptron.
+        hidden: Hidden size of the MLP.
         window: Side of a window in positions.
-        shift: How far this block's windows are shifted.
-        drop_path: Probability with which, in training, each of the two
-            residual branches is left out for a whole sample.
+        shift: Shift of the windows in positions.
+        drop_path: Stochastic depth: probability with which each residual
+            branch of a sample is dropped in training.
         **kwargs: Passed to `keras.layers.Layer`.
 
     Call arguments:
         features: Float tensor of shape `(batch, height, width, channels)`.
-        training: Whether branches may be dropped.
+        training: Whether to apply stochastic depth.
 
     Returns:
         Tensor of the same shape.
@@ -206,12 +215,12 @@ class SwinBlock(keras.layers.Layer):
         self.attention = WindowAttention(
             channels, heads, window, shift, name="attention", dtype=dtype
         )
-        self.perceptron_norm = layers.LayerNormalization(
-            epsilon=1e-5, name="perceptron_norm", dtype=dtype
+        self.mlp_norm = layers.LayerNormalization(
+            epsilon=1e-5, name="mlp_norm", dtype=dtype
         )
         self.expand = Dense(hidden, activation=gelu, name="expand", dtype=dtype)
         self.reduce = Dense(channels, name="reduce", dtype=dtype)
-        # One random number a sample decides for the whole branch.
+        # Stochastic depth: the noise shape drops whole samples.
         self.drop = layers.Dropout(
             drop_path, noise_shape=(None, 1, 1, 1), name="drop", dtype=dtype
         )
@@ -219,14 +228,14 @@ class SwinBlock(keras.layers.Layer):
     def build(self, input_shape):
         self.attention_norm.build(input_shape)
         self.attention.build(input_shape)
-        self.perceptron_norm.build(input_shape)
+        self.mlp_norm.build(input_shape)
         self.expand.build(input_shape)
         self.reduce.build((*input_shape[:-1], self.hidden))
 
     def call(self, features, training=None):
         x = self.attention(self.attention_norm(features))
         features = features + self.drop(x, training=training)
-        x = self.reduce(self.expand(self.perceptron_norm(features)))
+        x = self.reduce(self.expand(self.mlp_norm(features)))
         return features + self.drop(x, training=training)
 
     def compute_output_shape(self, input_shape):
@@ -245,18 +254,18 @@ class SwinBlock(keras.layers.Layer):
 
 
 def swin_blocks(channels, depth, heads, window, dtype=None):
-    """Stack blocks whose windows are shifted by half in every second one.
+    """Create Swin blocks with regular and shifted windows in alternation.
 
     Args:
-        channels: Channels in and out; a multiple of `heads`.
+        channels: Number of input and output channels, a multiple of `heads`.
         depth: Number of blocks.
-        heads: Attention heads.
-        window: Side of a window in positions.
-        dtype: Type or policy of the layers.
+        heads: Number of attention heads.
+        window: Side of a window in positions; the shift is half of it.
+        dtype: Dtype or dtype policy of the layers.
 
     Returns:
-        List of `SwinBlock`, named `block_0` and so on, with perceptrons twice
-        as wide as the map.
+        List of `SwinBlock`, named `block_0` and so on. The hidden size of
+        their MLPs is `2 * channels`.
     """
     return [
         SwinBlock(

@@ -1,33 +1,33 @@
-"""Search for points in a cube whose smallest distance is as large as possible.
+"""Maximize the smallest pairwise distance of points in a cube: sphere packing.
 
-Equal balls around the points are inflated until they jam: a soft repulsion
-moves overlapping balls apart, their diameter grows while the overlaps vanish,
-and is bisected once they no longer do. Many starts are inflated side by side,
-crystals among them, because the best arrangements of 14, 32 or 194 points are
-crystals that a random start hardly ever finds. A search takes seconds.
+Equal spheres around the points are inflated until they jam. A soft repulsion
+separates overlapping spheres; their diameter grows as long as all overlaps
+vanish, and is bisected afterwards. Many starts are optimized as one batch,
+some of them lattices, because the best known packings of 14, 32 or 194 points
+are lattices that random starts hardly ever find. A search takes seconds.
 
-Arrays of points are `(starts, num_points, 3)` in the unit cube.
+Arrays of points have the shape `(starts, num_points, 3)`, in the unit cube.
 """
 
 import numpy as np
 
-from gss_keras.maskige.crystals import crystals
+from gss_keras.maskige.lattices import lattices
 
-_TOUCH = 1e-4  # relative slack within which two balls count as touching
+_CONTACT = 1e-4  # relative tolerance for two spheres in contact
 
 
 def spread_points(num_points, num_starts=None, seed=0):
-    """Spreads points in the unit cube.
+    """Search for points in the unit cube with maximal smallest distance.
 
-    Points that the others leave loose are moved on until their own
-    distances are as large as possible too.
+    Points that are not in contact with others ("rattlers") are then moved
+    until their own smallest distances are maximal, too.
 
     Args:
         num_points: Integer of at least 2.
-        num_starts: Number of random starts beside the crystals; by default
-            96, and fewer for more than 25 points.
-        seed: Integer, for longer searches in several rounds; the same
-            arguments give the same points.
+        num_starts: Number of random starts, in addition to the lattices;
+            defaults to 96, and to fewer for more than 25 points.
+        seed: Integer. The same arguments give the same points; a search can
+            be continued with other seeds.
 
     Returns:
         A float64 array `(num_points, 3)` in `[0, 1]`.
@@ -41,18 +41,18 @@ def spread_points(num_points, num_starts=None, seed=0):
         num_starts = int(np.clip(2400 // num_points, 8, 96))
     best, distance = None, 0.0
     for points, diameters in (
-        _crystal_starts(num_points, 8, seed),
+        _lattice_starts(num_points, 8, seed),
         _random_starts(num_points, num_starts, seed),
     ):
         candidate, reached = _jam(points, diameters, at_least=distance)
         if candidate is not None:
             best, distance = candidate, reached
     best, distance = _polish(best, distance)
-    return _settle_loose_points(best, distance)
+    return _move_rattlers(best, distance)
 
 
 def smallest_distance(points):
-    """Measures the distance of the closest two points.
+    """Return the smallest distance between two points.
 
     Args:
         points: Array `(num_points, 3)`, any unit.
@@ -64,22 +64,22 @@ def smallest_distance(points):
 
 
 def _random_starts(num_points, num_starts, seed):
-    random = np.random.default_rng([num_points, seed])
-    # Close-packed balls of volume n d^3 / sqrt(2) that fill the unit cube,
-    # corrected for the half balls beyond its walls; a tenth less, so that
-    # they find their places before they press against each other.
+    rng = np.random.default_rng([num_points, seed])
+    # The diameter d of n close-packed spheres, of volume n d^3 / sqrt(2), that
+    # fill the unit cube, corrected for the halves of spheres outside of it.
+    # Ten percent less, so that the points spread before the spheres jam.
     edge = 0.9 * (np.sqrt(2) / num_points) ** (1 / 3)
     diameter = edge / (1 - 0.6 * edge)
-    points = random.random((num_starts, num_points, 3))
+    points = rng.random((num_starts, num_points, 3))
     return points, np.full(num_starts, diameter)
 
 
-def _crystal_starts(num_points, num_crystals, seed):
-    """Drops surplus points of the best crystals, in two ways each."""
-    random = np.random.default_rng([num_points, seed])
+def _lattice_starts(num_points, num_lattices, seed):
+    """Return the best lattices, each with two random subsets of its points."""
+    rng = np.random.default_rng([num_points, seed])
     points = [
-        random.permutation(crystal)[:num_points]
-        for crystal in crystals(num_points)[:num_crystals]
+        rng.permutation(lattice)[:num_points]
+        for lattice in lattices(num_points)[:num_lattices]
         for _ in range(2)
     ]
     points = np.stack(points)
@@ -87,7 +87,7 @@ def _crystal_starts(num_points, num_crystals, seed):
 
 
 def _polish(points, distance):
-    """Takes one arrangement to the last digits, from several pressures."""
+    """Refine one packing to high precision, from several diameters."""
     diameters = distance * np.array([1, 1.0003, 1.001, 1.003, 1.01, 1.03])
     copies = np.repeat(points[None], len(diameters), axis=0)
     polished, reached = _jam(
@@ -96,41 +96,56 @@ def _polish(points, distance):
     return (points, distance) if polished is None else (polished, reached)
 
 
-def _settle_loose_points(points, distance, rounds=6):
-    """Maximizes the next distances, of the points that touch no other."""
-    is_loose = np.ones(len(points), bool)
+def _move_rattlers(points, distance, rounds=6):
+    """Maximize the smallest distance of rattlers, points without contact."""
+    is_rattler = np.ones(len(points), bool)
     for _ in range(rounds):
         nearest = _distances(points[None])[0].min(axis=1)
-        is_loose &= nearest > distance * (1 + _TOUCH)
-        if not is_loose.any():
+        is_rattler &= nearest > distance * (1 + _CONTACT)
+        if not is_rattler.any():
             break
-        start = np.array([nearest[is_loose].min()])
-        points, distance = _jam(points[None], start, is_loose=is_loose)
+        start = np.array([nearest[is_rattler].min()])
+        points, distance = _jam(points[None], start, is_movable=is_rattler)
     return points
 
 
 def _jam(
-    points, diameters, at_least=0.0, precision=2e-5, growth=1.02, is_loose=None
+    points,
+    diameters,
+    at_least=0.0,
+    precision=2e-5,
+    growth=1.02,
+    is_movable=None,
 ):
-    """Inflates balls around the points until they cannot grow any more.
+    """Inflate spheres around the points of each start until they jam.
 
-    A start is given up once its diameter, which after the growth bounds
-    what it can still reach, falls below the best distance seen.
+    Once its diameter no longer grows, it is an upper bound of the distance
+    that a start can reach. The start is dropped if the bound falls below the
+    best distance so far.
+
+    Args:
+        points: Float `(starts, num_points, 3)`.
+        diameters: Float `(starts,)`, the initial diameters.
+        at_least: Distance to exceed.
+        precision: Relative precision of the final diameters.
+        growth: Factor of the diameter per step.
+        is_movable: Bool `(num_points,)`, or None for all. Other points are
+            fixed, and distances between them are ignored.
 
     Returns:
         The best points `(num_points, 3)` and their smallest distance; or
-        None and `at_least` if nothing beats that.
+        None and `at_least` if no start exceeds that.
     """
     best, best_distance = None, at_least
     grows = np.ones(len(points), bool)
     while len(points):
-        distances = _smallest(_distances(points), is_loose)
+        distances = _smallest(_distances(points), is_movable)
         first = distances.argmax()
         if distances[first] > best_distance:
             best, best_distance = points[first], distances[first]
         tolerance = min(1e-5, precision)
-        points = _push_apart(points, diameters, is_loose, tolerance)
-        distances = _smallest(_distances(points), is_loose)
+        points = _push_apart(points, diameters, is_movable, tolerance)
+        distances = _smallest(_distances(points), is_movable)
         grows &= distances > (1 - (growth - 1) / 10) * diameters
         diameters = np.where(
             grows, growth * diameters, (distances + diameters) / 2
@@ -143,8 +158,8 @@ def _jam(
     return best, best_distance
 
 
-def _push_apart(points, diameters, is_loose, tolerance, steps=200):
-    """Minimizes the squared overlaps of the balls of each start.
+def _push_apart(points, diameters, is_movable, tolerance, steps=200):
+    """Minimize the squared overlaps of the spheres of each start.
 
     Reference:
         Bitzek et al., "Structural relaxation made simple", 2006 (FIRE); the
@@ -153,19 +168,18 @@ def _push_apart(points, diameters, is_loose, tolerance, steps=200):
     velocity = np.zeros_like(points)
     step = np.full((len(points), 1, 1), 0.1)
     mixing, downhill = step.copy(), np.zeros_like(step)
-    seen_at, reach = None, 1.3 * diameters
+    # The list of near pairs is updated once points have moved.
+    listed, cutoff = None, 1.3 * diameters
     for _ in range(steps):
-        if seen_at is None or np.abs(points - seen_at).max() > 0.05 * min(
-            reach
-        ):
-            seen_at, pairs = points, _near_pairs(points, reach)
-        force = _slide(points, _repulsion(points, pairs, diameters))
-        if is_loose is not None:
-            force *= is_loose[:, None]
+        if listed is None or np.abs(points - listed).max() > 0.05 * min(cutoff):
+            listed, pairs = points, _near_pairs(points, cutoff)
+        force = _project(points, _repulsion(points, pairs, diameters))
+        if is_movable is not None:
+            force *= is_movable[:, None]
         size = _norm(force)
         if np.all(size[:, 0, 0] < tolerance * diameters):
             break
-        velocity = _slide(points, velocity)
+        velocity = _project(points, velocity)
         is_down = _dot(force, velocity) > 0
         downhill = np.where(is_down, downhill + 1, 0)
         step = np.where(is_down, step, 0.5 * step)
@@ -180,7 +194,7 @@ def _push_apart(points, diameters, is_loose, tolerance, steps=200):
 
 
 def _repulsion(points, pairs, diameters):
-    """Returns the force on each point: the sum of its overlaps."""
+    """Return the force on each point, the sum over its overlaps."""
     start, first, second = pairs
     flat = points.reshape(-1, 3)
     offset = flat[first] - flat[second]
@@ -195,34 +209,38 @@ def _repulsion(points, pairs, diameters):
     return np.stack(columns, axis=1).reshape(points.shape)
 
 
-def _near_pairs(points, reach):
-    """Returns the start of each near pair and its two rows of points."""
-    is_near = np.triu(_distances(points) < reach[:, None, None])
+def _near_pairs(points, cutoff):
+    """Return the start and the two flat point indices of each near pair."""
+    is_near = np.triu(_distances(points) < cutoff[:, None, None])
     start, first, second = np.nonzero(is_near)
     offset = start * points.shape[1]
     return start, offset + first, offset + second
 
 
 def _distances(points):
-    """Returns `(starts, num_points, num_points)`, infinite to itself."""
+    """Return all distances of each start, infinite on the diagonal.
+
+    Returns:
+        Float `(starts, num_points, num_points)`.
+    """
     offsets = points[:, :, None] - points[:, None]
     squared = np.einsum("sijc,sijc->sij", offsets, offsets)
-    own = np.arange(points.shape[1])
-    squared[:, own, own] = np.inf
+    diagonal = np.arange(points.shape[1])
+    squared[:, diagonal, diagonal] = np.inf
     return np.sqrt(squared)
 
 
-def _smallest(distances, is_loose):
-    """Returns the smallest distance in which a loose point takes part."""
-    if is_loose is not None:
-        distances = distances[:, is_loose]
+def _smallest(distances, is_movable):
+    """Return the smallest distance of a movable point in each start."""
+    if is_movable is not None:
+        distances = distances[:, is_movable]
     return distances.min(axis=(1, 2))
 
 
-def _slide(points, vectors):
-    """Drops the components that point out of the cube."""
-    leaves = (points <= 0) & (vectors < 0) | (points >= 1) & (vectors > 0)
-    return np.where(leaves, 0, vectors)
+def _project(points, vectors):
+    """Zero the components that point out of the cube, at its faces."""
+    is_outward = (points <= 0) & (vectors < 0) | (points >= 1) & (vectors > 0)
+    return np.where(is_outward, 0, vectors)
 
 
 def _dot(a, b):

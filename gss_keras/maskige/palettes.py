@@ -1,8 +1,9 @@
-"""Colors of the classes: one row of RGB per class.
+"""Palettes: one RGB color per class.
 
-A palette decides how well a mask survives being an image: the further apart
-its closest two colors, the more the tokenizer may blur before classes are
-mistaken. Palettes are plain arrays, so any other one may be used instead.
+The reconstruction of masks depends on the palette: the larger its smallest
+distance between two colors, the larger the errors of decoded colors may be
+before classes are confused. Palettes are plain arrays, so any array of
+distinct colors can be used.
 """
 
 import difflib
@@ -16,12 +17,12 @@ import numpy as np
 from gss_keras.maskige import packing
 
 _FOLDER = pathlib.Path(__file__).parent
-# The ITU-R BT.601 weights of red, green and blue in perceived brightness.
+# Luma coefficients of red, green and blue from ITU-R BT.601.
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def named(name):
-    """Looks a dataset's usual palette up.
+    """Return the common palette of a data set.
 
     Args:
         name: One of `"cityscapes"`, `"ade20k"`, `"mseg"`, `"camvid"`.
@@ -40,7 +41,7 @@ def named(name):
 
 
 def ignore_color(name):
-    """Looks up the color in which a dataset paints ignored pixels.
+    """Return the color of ignored pixels in a data set's color masks.
 
     Args:
         name: One of the names that `named` takes.
@@ -59,22 +60,22 @@ def ignore_color(name):
 
 
 def cityscapes():
-    """Returns the 19 usual colors of Cityscapes, float32, 0-255."""
+    """Return the 19 colors of Cityscapes, float32 `(19, 3)`, 0-255."""
     return named("cityscapes")
 
 
 def ade20k():
-    """Returns the release's 150 colors for ADE20K, float32, 0-255."""
+    """Return the release's colors for ADE20K, float32 `(150, 3)`, 0-255."""
     return named("ade20k")
 
 
 def mseg():
-    """Returns the release's 194 colors for MSeg, float32, 0-255."""
+    """Return the release's colors for MSeg, float32 `(194, 3)`, 0-255."""
     return named("mseg")
 
 
 def camvid():
-    """Returns SegNet's 11 colors for CamVid, float32, 0-255.
+    """Return SegNet's colors for CamVid, float32 `(11, 3)`, 0-255.
 
     The classes are sky, building, pole, road, pavement, tree, sign, fence,
     car, pedestrian and bicyclist, in this order.
@@ -83,14 +84,14 @@ def camvid():
 
 
 def random(num_classes, seed=0):
-    """Draws distinct colors uniformly: the palette of FF-R.
+    """Sample distinct colors uniformly: the palette of FF-R.
 
     Args:
         num_classes: Integer of at least 1.
         seed: Integer; the same seed gives the same palette.
 
     Returns:
-        A float32 array `(num_classes, 3)` of whole numbers in 0-255.
+        A float32 array `(num_classes, 3)` of integers in 0-255.
 
     Raises:
         ValueError: If `num_classes` is not a positive integer.
@@ -108,14 +109,13 @@ def random(num_classes, seed=0):
 
 
 def maximal_distance(num_classes, seed=0):
-    """Chooses colors whose smallest distance is as large as possible.
+    """Return colors whose smallest pairwise distance is maximal.
 
-    The set of colors depends on the number of classes alone; the seed
-    decides which class gets which color. So every seed reaches the best
-    distance known, and a tokenizer meets the same colors whatever the seed.
-    For all counts up to 32 and those of common datasets the colors are
-    stored, found by a longer search; for others they are searched for,
-    which takes seconds once.
+    The set of colors depends only on the number of classes; the seed permutes
+    it. So every seed has the largest known smallest distance, and a tokenizer
+    sees the same colors for every seed. For up to 32 classes and for those of
+    common data sets, the colors are stored results of a long search. For
+    other counts they are searched for once per process, which takes seconds.
 
     Args:
         num_classes: Integer of at least 1.
@@ -128,9 +128,9 @@ def maximal_distance(num_classes, seed=0):
         ValueError: If `num_classes` is not a positive integer.
 
     Reference:
-        The maximal-distance colors of GSS-FF. The release's are color grids
-        edited by hand, whose smallest distances are near 20; these reach
-        147 for 19 classes, 60 for 150 and 56 for 194.
+        The maximal-distance colors of GSS-FF. Those of the release are color
+        grids edited by hand, with smallest distances near 20; these reach 147
+        for 19 classes, 60 for 150 and 56 for 194.
 
     Example:
         >>> round(smallest_distance(maximal_distance(8, seed=3)), 1)
@@ -138,17 +138,17 @@ def maximal_distance(num_classes, seed=0):
     """
     _check_count(num_classes)
     order = np.random.default_rng(seed).permutation(num_classes)
-    return _spread_colors(num_classes)[order]
+    return _unpermuted_colors(num_classes)[order]
 
 
 def smallest_distance(palette):
-    """Measures the RGB distance of the closest two colors of a palette.
+    """Return the smallest RGB distance between two colors of a palette.
 
     Args:
         palette: Array `(num_classes, 3)` of colors in 0-255.
 
     Returns:
-        A Python float in 0-255 units; infinity for a single color.
+        A Python float in units of 0-255; infinity for a single color.
 
     Example:
         >>> round(smallest_distance(cityscapes()), 1)
@@ -158,7 +158,7 @@ def smallest_distance(palette):
 
 
 def as_palette(palette):
-    """Turns a name or an array into a checked palette.
+    """Convert a name or an array to a palette, and validate it.
 
     Args:
         palette: A name that `named` takes, or an array-like
@@ -185,7 +185,7 @@ def as_palette(palette):
         )
     if not np.all((colors >= 0) & (colors <= 255)):
         raise ValueError(
-            "`palette` must hold colors in 0-255. Received: values from "
+            "`palette` must have colors in 0-255. Received: values from "
             f"{colors.min()} to {colors.max()}"
         )
     _check_distinct(colors)
@@ -193,12 +193,13 @@ def as_palette(palette):
 
 
 def save(palette, path):
-    """Writes a palette to a JSON file, to be used as a fixed one later.
+    """Save a palette to a JSON file.
+
+    For instance learned colors, to use them as a fixed palette later.
 
     Args:
-        palette: As in `as_palette`, such as `posterior.palette` of learned
-            colors.
-        path: Path of the file; its folder is made.
+        palette: As for `as_palette`, such as `posterior.palette`.
+        path: Path of the file. Missing parent folders are created.
 
     Example:
         >>> import tempfile
@@ -214,7 +215,7 @@ def save(palette, path):
 
 
 def load(path):
-    """Reads a palette that `save` wrote.
+    """Load a palette from a JSON file written by `save`.
 
     Args:
         path: Path of the JSON file.
@@ -223,42 +224,42 @@ def load(path):
         A float32 array `(num_classes, 3)` in 0-255.
 
     Raises:
-        ValueError: If the file is missing or holds no palette.
+        ValueError: If the file is missing or does not contain a palette.
     """
     try:
         colors = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
         return as_palette(colors["colors"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            "`path` must be a JSON file that `palettes.save` wrote. "
+            "`path` must be a JSON file written by `palettes.save`. "
             f"Received: path={str(path)!r} ({error})"
         ) from error
 
 
 def as_config(palette):
-    """Turns a palette into what a configuration holds of it.
+    """Convert a palette to its entry in a config.
 
     Args:
-        palette: As in `as_palette`.
+        palette: As for `as_palette`.
 
     Returns:
-        A name as it is, an array as a list of colors.
+        The name, or the colors as nested lists of floats.
     """
     return palette if isinstance(palette, str) else as_palette(palette).tolist()
 
 
 def as_numbers(values, argument):
-    """Turns nested sequences of numbers into a new float32 array.
+    """Convert nested sequences of numbers to a new float32 array.
 
     Args:
         values: Array-like of numbers.
-        argument: Name that an error gives to the values.
+        argument: Name of the argument in error messages.
 
     Returns:
         A float32 array of the same shape.
 
     Raises:
-        ValueError: If the values are no numbers or of uneven lengths.
+        ValueError: If the values are not numbers, or the sequences are ragged.
 
     Example:
             >>> as_numbers([[1, 2]], "palette").dtype
@@ -268,7 +269,7 @@ def as_numbers(values, argument):
         return np.array(values, "float32")
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"`{argument}` must hold numbers only, the same count in every "
+            f"`{argument}` must contain numbers only, and as many in every "
             f"row. Received: {argument}={values!r}"
         ) from error
 
@@ -279,7 +280,7 @@ def _check_distinct(colors):
         other = seen.setdefault(tuple(color), index)
         if other != index:
             raise ValueError(
-                "`palette` must give each class a color of its own. "
+                "`palette` must have a different color for each class. "
                 f"Received: {color} for both class {other} and class {index}"
             )
 
@@ -301,16 +302,16 @@ def _stored(file_name):
 def _entry(name):
     entries = _stored("palettes.json")
     if name not in entries:
-        near = difflib.get_close_matches(str(name), entries, n=1, cutoff=0)
+        nearest = difflib.get_close_matches(str(name), entries, n=1, cutoff=0)
         raise ValueError(
             f"`palette` must be one of {sorted(entries)} when it is a name; "
-            f"did you mean {near[0]!r}? Received: palette={name!r}"
+            f"did you mean {nearest[0]!r}? Received: palette={name!r}"
         )
     return entries[name]
 
 
 @functools.cache
-def _spread_colors(num_classes):
+def _unpermuted_colors(num_classes):
     stored = _stored("packings.json").get(str(num_classes))
     if stored is None:
         stored = search_colors(num_classes)
@@ -318,16 +319,16 @@ def _spread_colors(num_classes):
 
 
 def search_colors(num_classes, num_starts=None, seed=0):
-    """Searches for the colors that `maximal_distance` hands out.
+    """Search for the colors of `maximal_distance`.
 
     Args:
         num_classes: Integer of at least 1.
         num_starts: Number of random starts, see `packing.spread_points`.
-        seed: Integer, for longer searches in several rounds.
+        seed: Integer; a search can be continued with other seeds.
 
     Returns:
-        A float64 array `(num_classes, 3)` in 0-255, rounded to thousandths
-        and put in a fixed order and orientation.
+        A float64 array `(num_classes, 3)` in 0-255, rounded to thousandths,
+        in canonical order and orientation.
 
     Example:
             >>> search_colors(2).tolist()
@@ -340,18 +341,18 @@ def search_colors(num_classes, num_starts=None, seed=0):
 
 
 def _orient(colors):
-    """Chooses one of the 48 symmetries of the cube.
+    """Apply one of the 48 symmetries of the RGB cube, and sort the colors.
 
-    All have the same distances. The one whose brightness varies most is
-    taken, so that classes differ in a black-and-white print too; among equal
-    ones the first in order of the sorted colors.
+    All of them preserve distances. The one with the largest variance of luma
+    is taken, so that classes also differ in grayscale; ties are resolved by
+    the order of the sorted colors.
     """
     best = None
     for axes in itertools.permutations(range(3)):
         for flips in itertools.product((False, True), repeat=3):
-            turned = np.where(flips, 255 - colors, colors)[:, axes]
-            turned = sorted(np.round(turned, 3).tolist())
-            spread = np.round(np.var(turned @ _LUMA), 1)
-            if best is None or (-spread, turned) < best:
-                best = (-spread, turned)
+            oriented = np.where(flips, 255 - colors, colors)[:, axes]
+            oriented = sorted(np.round(oriented, 3).tolist())
+            variance = np.round(np.var(oriented @ _LUMA), 1)
+            if best is None or (-variance, oriented) < best:
+                best = (-variance, oriented)
     return np.array(best[1])

@@ -5,7 +5,7 @@ from keras import ops
 from gss_keras.maskige.inverse_mapping import InverseMapping
 from gss_keras.ops.backend import argmax, resize_bilinear
 from gss_keras.ops.padding import crop
-from gss_keras.ops.strips import in_strips, rows_of_strip
+from gss_keras.ops.strips import map_strips, strip_rows
 
 # With this many logits per pixel of the mask, they are the largest activation
 # of all, and pointwise inverses are applied in strips of rows.
@@ -90,8 +90,8 @@ class MaskigeReader:
 
     def _in_strips(self, function, maskige):
         pixels = ops.shape(maskige)[2] * self.scale
-        rows = rows_of_strip(pixels * self.num_classes)
-        return in_strips(function, maskige, rows, read=self.scale)
+        rows = strip_rows(pixels * self.num_classes)
+        return map_strips(function, maskige, rows, input_factor=self.scale)
 
     def _merged_logits(self, maskige):
         """Return logits, one vector per `scale` x `scale` pixels."""

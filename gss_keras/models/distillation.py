@@ -1,4 +1,4 @@
-"""Distill a posterior's codec into light networks."""
+"""Distill a posterior's encoder and decoder into lightweight networks."""
 
 import keras
 from keras import ops
@@ -16,7 +16,7 @@ from gss_keras.saving.presets import PresetMixin
 
 
 class _Distillation(PresetMixin, Stage):
-    """Train a network on masks alone, with a frozen posterior as teacher."""
+    """Base class: distill a frozen posterior into a network, on masks only."""
 
     frozen_part = "posterior"
 
@@ -41,15 +41,16 @@ class _Distillation(PresetMixin, Stage):
 class DecoderDistillation(_Distillation):
     """Train a direct decoder to reconstruct masks from their tokens.
 
-    Train with stock `fit` on masks alone: a frozen posterior encodes them to
-    tokens, and the direct decoder learns to predict the masks from these.
-    The targets are the true masks, not the posterior's reconstructions, which
-    contain mistakes. `evaluate` scores the reconstructions, as the
-    posterior's own `evaluate` does.
+    Train with Keras' `fit` on masks only: a frozen posterior encodes them to
+    tokens, and the decoder learns to predict the masks from the tokens. The
+    targets are the true masks, not the posterior's reconstructions, which
+    contain errors. `evaluate` scores the reconstructions, like the
+    posterior's `evaluate`.
 
     Args:
         posterior: A `LatentPosterior`. It is frozen.
-        decoder: A `DirectDecoder`; by default a new one, see `decoder`.
+        decoder: A `DirectDecoder`; defaults to a new one, available as
+            `decoder`.
         **kwargs: Passed to `keras.Model`.
 
     Call arguments:
@@ -59,7 +60,7 @@ class DecoderDistillation(_Distillation):
         Float32 class logits of shape `(batch, height, width, num_classes)`.
 
     Raises:
-        ValueError: If the decoder's sizes are not the posterior's.
+        ValueError: If the decoder's sizes differ from the posterior's.
 
     Example:
     >>> import gss_keras
@@ -86,10 +87,7 @@ class DecoderDistillation(_Distillation):
         return self.decoder.table is not None
 
     def adapt(self, masks):
-        """Initialize the decoder from token statistics of masks.
-
-        See `DirectDecoder.adapt`.
-        """
+        """Initialize the decoder's table, see `DirectDecoder.adapt`."""
         self.decoder.adapt(self.posterior, masks)
 
     def call(self, masks):
@@ -110,13 +108,14 @@ class DecoderDistillation(_Distillation):
 class EncoderDistillation(_Distillation):
     """Train a direct encoder to predict the tokens of masks.
 
-    Train with stock `fit` on masks alone. `fit` and `evaluate` report the
-    token accuracy with respect to the tokenizer's own encoder; evaluate
-    `posterior.with_encoder(encoder)` for the mIoU of reconstructions.
+    Train with Keras' `fit` on masks only. `fit` and `evaluate` report the
+    token accuracy with respect to the tokenizer's own encoder. For the
+    reconstruction mIoU, evaluate `posterior.with_encoder(encoder)`.
 
     Args:
         posterior: A `LatentPosterior` without a direct encoder. It is frozen.
-        encoder: A `DirectEncoder`; by default a new one, see `encoder`.
+        encoder: A `DirectEncoder`; defaults to a new one, available as
+            `encoder`.
         **kwargs: Passed to `keras.Model`.
 
     Call arguments:
@@ -127,7 +126,7 @@ class EncoderDistillation(_Distillation):
         vocabulary classifies into tokens.
 
     Raises:
-        ValueError: If the encoder's sizes are not the posterior's, or the
+        ValueError: If the encoder's sizes differ from the posterior's, or the
             posterior has a direct encoder.
 
     Example:
@@ -146,7 +145,7 @@ class EncoderDistillation(_Distillation):
         if posterior.encoder is not None:
             raise ValueError(
                 "`posterior` must use its tokenizer's encoder, whose tokens "
-                "are exact. Give `posterior.with_encoder(None)`. "
+                "are exact. Pass `posterior.with_encoder(None)`. "
                 f"Received: a posterior with {posterior.encoder!r}"
             )
         encoder = encoder or DirectEncoder.for_posterior(posterior)

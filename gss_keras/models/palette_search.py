@@ -1,11 +1,11 @@
-"""Looks for the colors that survive one tokenizer and its label maps.
+"""Optimize a palette for a tokenizer and the masks of a data set.
 
-Colors far apart in RGB are a good guess, but a tokenizer has colors of its
-own: those it paints in any shape, those it paints only in squares, and those
-that it gives to pixels it cannot express. The search finds out which is which
-by sending label maps through, and deals the colors out anew: robust ones to
-classes of thin and small things, those that gather wrong pixels to classes
-that are large enough not to feel them.
+Colors far apart in RGB are a good start, but a tokenizer does not reconstruct
+all colors equally well: some in any shape, some only in whole patches, and
+some attract the pixels that it cannot represent. The search estimates these
+effects from reconstructions and solves an assignment problem of colors and
+classes: robust colors for classes of small or thin objects, and colors that
+attract wrong pixels for classes with a large area.
 """
 
 import dataclasses
@@ -19,22 +19,22 @@ from gss_keras.models.metrics import confusion_matrix, mean_iou
 from gss_keras.models.posterior import LatentPosterior
 from gss_keras.ops.backend import argmax
 
-# Two decoded colors closer than this, in 0-255, count as one.
-_SAME = 16.0
-# Levels of red, green and blue of the colors that a tokenizer is asked for.
-_PROBES = 17
+# Minimum distance of two decoded colors, in units of 0-255, to be distinct.
+_MIN_DISTANCE = 16.0
+# Levels of red, green and blue in the grid of colors to reconstruct.
+_LEVELS = 17
 
 
 @dataclasses.dataclass(frozen=True)
 class SearchResult:
-    """What a search found.
+    """Result of `search_palette`.
 
     Attributes:
         palette: Float32 `(num_classes, 3)`, RGB 0-255: the best palette.
         mIoU: Float, its reconstruction mIoU on the given masks, in percent.
-        start_mIoU: Float, the same of `palettes.maximal_distance`.
-        history: Tuple of floats, the mIoU of each palette that was tried.
-        num_colors: Integer, how many colors the tokenizer tells apart.
+        start_mIoU: Float, the mIoU of `palettes.maximal_distance`.
+        history: Tuple of floats, the mIoU of each evaluated palette.
+        num_colors: Integer, number of distinct colors of the tokenizer.
     """
 
     palette: np.ndarray
@@ -54,38 +54,38 @@ def search_palette(
     seed=0,
     allow_shared_colors=False,
 ):
-    """Searches for the palette whose masks a tokenizer gives back best.
+    """Search for the palette with the best reconstruction mIoU.
 
-    Starts from `palettes.maximal_distance` and returns that if nothing beats
-    it. Each round sends all masks through tokens and back with one palette,
-    and learns from it how many pixels each class loses and each color
-    attracts. The next palette is the best assignment of colors to classes by
-    what is known so far. A round costs as much as evaluating the masks once;
-    some dozens of masks and 10 rounds are enough.
+    Starts from `palettes.maximal_distance`, and returns that if no other
+    palette is better. Each round reconstructs all masks with one palette, and
+    updates estimates of the errors of each class and color. The first rounds
+    explore random assignments of colors to classes; each later palette is the
+    optimal assignment according to the estimates. A round costs as much as
+    evaluating the masks once; some dozens of masks and 10 rounds are enough.
 
     Needs SciPy, part of the `data` extra.
 
-    The result is fitted to the classes of the given masks: use those of a
-    training set, and expect what it does for others of the same kind.
+    The result is fitted to the given masks. Use those of the training set;
+    other masks of the same kind benefit as well.
 
     Args:
         tokenizer: A `gss_keras.DiscreteVAE`.
         masks: Int array `(count, height, width)`, ids in `[0, num_classes)`
             or 255.
         num_classes: Integer, the number of classes.
-        rounds: Integer, how many palettes are tried.
+        rounds: Integer, number of palettes to evaluate.
         mask_scale: As for `LatentPosterior`.
-        batch_size: How many masks are sent through at a time.
-        seed: Integer; the same seed tries the same palettes.
-        allow_shared_colors: Whether more classes than the tokenizer has
-            colors are accepted. Some are lost then, whatever the palette.
+        batch_size: Number of masks in a batch.
+        seed: Integer; the same seed evaluates the same palettes.
+        allow_shared_colors: Whether to accept more classes than the tokenizer
+            has distinct colors. Some classes are lost then with any palette.
 
     Returns:
         A `SearchResult`.
 
     Raises:
-        ValueError: If there are more classes than colors that the tokenizer
-            tells apart, or masks are malformed.
+        ValueError: If there are more classes than distinct colors, or masks
+            are malformed.
 
     Example:
         >>> import gss_keras
@@ -99,27 +99,27 @@ def search_palette(
         start, tokenizer, mask_scale=mask_scale, is_palette_learned=True
     )
     posterior.check_data(masks)
-    reconstruction = _Reconstruction(posterior, masks, batch_size)
+    evaluate = _Evaluation(posterior, masks, batch_size)
     colors = distinct_colors(tokenizer)
     num_colors = len(colors)
     if num_colors < num_classes and not allow_shared_colors:
         raise ValueError(
             f"`num_classes` must be at most {num_colors}, the number of "
-            "colors that this tokenizer tells apart. Take a tokenizer with "
-            "more colors, or lose some classes with "
-            f"`allow_shared_colors=True`. Received: num_classes={num_classes}"
+            "distinct colors of this tokenizer. Use a tokenizer with more "
+            "colors, or lose some classes with `allow_shared_colors=True`. "
+            f"Received: num_classes={num_classes}"
         )
-    ledger = _Ledger(_as_slots(colors, start), num_classes, seed)
-    history, best = [], (start, reconstruction.counts(start))
+    search = _AssignmentSearch(_candidates(colors, start), num_classes, seed)
+    history, best = [], (start, evaluate.confusion(start))
     history.append(mean_iou(best[1]))
     for number in range(rounds):
-        slots = ledger.next_slots(is_exploring=number <= rounds // 4)
-        palette = ledger.colors[slots]
-        counts = reconstruction.counts(palette)
-        ledger.enter(slots, counts)
-        history.append(mean_iou(counts))
+        assignment = search.next_assignment(is_exploring=number <= rounds // 4)
+        palette = search.colors[assignment]
+        confusion = evaluate.confusion(palette)
+        search.update(assignment, confusion)
+        history.append(mean_iou(confusion))
         if history[-1] > mean_iou(best[1]):
-            best = palette, counts
+            best = palette, confusion
     return SearchResult(
         palette=best[0].astype("float32"),
         mIoU=mean_iou(best[1]),
@@ -130,34 +130,34 @@ def search_palette(
 
 
 def distinct_colors(tokenizer):
-    """Lists the colors in which a tokenizer paints plain areas.
+    """Return the distinct colors of a tokenizer's reconstructions.
 
     Args:
         tokenizer: A `gss_keras.DiscreteVAE`.
 
     Returns:
-        Float32 `(count, 3)`, RGB 0-255, at least 16 apart, each as the
-        tokenizer gives it back.
+        Float32 `(count, 3)`, RGB 0-255: reconstructed colors of uniform
+        images, at least 16 apart.
     """
-    levels = np.linspace(0, 1, _PROBES, dtype="float32")
+    levels = np.linspace(0, 1, _LEVELS, dtype="float32")
     grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1)
-    probes = grid.reshape(-1, 1, 1, 3)
+    grid = grid.reshape(-1, 1, 1, 3)
     side = 3 * tokenizer.stride
     decoded = []
-    for start in range(0, len(probes), 512):
-        areas = probes[start : start + 512].repeat(side, 1).repeat(side, 2)
-        areas = keras.ops.convert_to_numpy(tokenizer(areas))
-        decoded.append(areas[:, side // 2, side // 2])
+    for start in range(0, len(grid), 512):
+        images = grid[start : start + 512].repeat(side, 1).repeat(side, 2)
+        images = keras.ops.convert_to_numpy(tokenizer(images))
+        decoded.append(images[:, side // 2, side // 2])
     decoded = 255 * np.concatenate(decoded)
     found = []
     for color in np.unique(np.round(decoded, 2), axis=0):
-        if not found or _distances(color[None], found).min() >= _SAME:
+        if not found or _distances(color[None], found).min() >= _MIN_DISTANCE:
             found.append(color)
     return np.array(found, "float32")
 
 
-class _Reconstruction:
-    """Counts what becomes of masks when they are painted with a palette."""
+class _Evaluation:
+    """Evaluate the reconstructions of masks with different palettes."""
 
     def __init__(self, posterior, masks, batch_size):
         self._posterior = posterior
@@ -167,79 +167,100 @@ class _Reconstruction:
             posterior, lambda x: argmax(posterior(x))
         )
 
-    def counts(self, palette):
-        """Returns int64 `(num_classes, num_classes)`: true, answered."""
+    def confusion(self, palette):
+        """Return the confusion matrix, int64 `(num_classes, num_classes)`."""
         self._posterior.mapping.palette = palette
         count = len(palette)
-        answers = self._inference.predict(
+        predicted = self._inference.predict(
             self._masks, batch_size=self._batch_size, verbose=0
         )
-        return confusion_matrix(self._masks, answers, count)[:, :count]
+        return confusion_matrix(self._masks, predicted, count)[:, :count]
 
 
-class _Ledger:
-    """What is known of classes and colors, and the assignment it suggests.
+class _AssignmentSearch:
+    """Optimize the assignment of colors to classes over several rounds.
 
-    Three numbers are estimated, from all palettes tried so far: how much of a
-    class is lost in an average color, how much more or less than that a color
-    loses, and how many wrong pixels it attracts.
+    The IoU of every class in every color is predicted from all evaluations so
+    far: the miss rate of a class is modeled as the product of a factor of the
+    class and a factor of the color, and the false positives of a class as
+    those of its color. The assignment with the largest sum of predicted IoUs
+    is the solution of a linear assignment problem.
     """
 
     def __init__(self, colors, num_classes, seed):
         self.colors = colors
         self._rng = np.random.default_rng(seed)
-        self._first = np.arange(num_classes)
+        self._initial = np.arange(num_classes)
         self._areas = np.zeros(num_classes)
         shape = (num_classes, len(colors))
-        self._lost, self._tries = np.zeros(shape), np.zeros(shape)
-        self._attracted = np.zeros(len(colors))
+        # Sums over the evaluations of each pair of class and color.
+        self._miss_rates, self._trials = np.zeros(shape), np.zeros(shape)
+        self._false_positives = np.zeros(len(colors))
 
-    def enter(self, slots, counts):
-        """Adds what became of the masks with `colors[slots]`."""
-        classes = np.arange(len(slots))
-        hits = np.diag(counts)
-        self._areas = counts.sum(axis=1)
-        lost = 1 - hits / np.maximum(self._areas, 1)
-        self._lost[classes, slots] += lost
-        self._tries[classes, slots] += 1
-        self._attracted[slots] += counts.sum(axis=0) - hits
+    def update(self, assignment, confusion):
+        """Add the confusion matrix of the palette `colors[assignment]`."""
+        classes = np.arange(len(assignment))
+        hits = np.diag(confusion)
+        self._areas = confusion.sum(axis=1)
+        miss_rates = 1 - hits / np.maximum(self._areas, 1)
+        self._miss_rates[classes, assignment] += miss_rates
+        self._trials[classes, assignment] += 1
+        self._false_positives[assignment] += confusion.sum(axis=0) - hits
 
-    def next_slots(self, is_exploring):
-        """Returns int `(num_classes,)`, the color of each class to try."""
+    def next_assignment(self, is_exploring):
+        """Return the next assignment to evaluate.
+
+        Args:
+            is_exploring: Whether to return a random assignment instead of the
+                best one.
+
+        Returns:
+            Int `(num_classes,)`, the index of each class's color.
+        """
         from scipy.optimize import linear_sum_assignment
 
-        if not self._tries.any():
-            return self._first
+        if not self._trials.any():
+            return self._initial
         if is_exploring:
-            return self._rng.permutation(len(self.colors))[: len(self._first)]
-        lost, attracted = self._estimates()
+            return self._rng.permutation(len(self.colors))[: len(self._initial)]
+        miss_rates, false_positives = self._estimates()
         areas = np.maximum(self._areas, 1)[:, None]
-        ious = areas * (1 - lost) / (areas + attracted)
-        # A touch of chance, so that no assignment is tried twice.
+        ious = areas * (1 - miss_rates) / (areas + false_positives)
+        # Noise, so that no assignment is evaluated twice.
         ious = ious + self._rng.normal(0, 1e-3, ious.shape)
         return linear_sum_assignment(-ious)[1]
 
     def _estimates(self):
-        tries_of_color = self._tries.sum(axis=0)
-        # One imagined try of an average color steadies what is seldom tried.
-        factors = np.ones(len(self.colors))
+        """Estimate miss rates of all pairs, and false positives of colors."""
+        trials_of_color = self._trials.sum(axis=0)
+        # Alternating estimation of the two factors. A pseudo-observation
+        # shrinks the factors of rarely evaluated colors towards 1.
+        of_color = np.ones(len(self.colors))
         for _ in range(10):
-            weights = self._tries * factors
-            fragility = self._lost.sum(1) / np.maximum(weights.sum(1), 1e-9)
-            expected = (self._tries * fragility[:, None]).sum(0)
-            prior = max(fragility.mean(), 1e-9)
-            factors = (self._lost.sum(0) + prior) / (expected + prior)
-        modelled = fragility[:, None] * factors
-        lost = (self._lost + modelled) / (self._tries + 1)
-        attracted = self._attracted / np.maximum(tries_of_color, 1)
-        return np.clip(lost, 0, 1), attracted
+            weights = (self._trials * of_color).sum(1)
+            of_class = self._miss_rates.sum(1) / np.maximum(weights, 1e-9)
+            expected = (self._trials * of_class[:, None]).sum(0)
+            prior = max(of_class.mean(), 1e-9)
+            of_color = (self._miss_rates.sum(0) + prior) / (expected + prior)
+        modeled = of_class[:, None] * of_color
+        miss_rates = (self._miss_rates + modeled) / (self._trials + 1)
+        false_positives = self._false_positives / np.maximum(trials_of_color, 1)
+        return np.clip(miss_rates, 0, 1), false_positives
 
 
-def _as_slots(colors, start):
-    """Orders the colors: those nearest to the start's first, one for each.
+def _candidates(colors, start):
+    """Return candidate colors, of which the first ones are near the start's.
 
-    Where there are fewer colors than classes, the start's own colors that
-    are furthest from all others fill up.
+    The first color of each class is matched to its color in the start
+    palette. If the tokenizer has fewer colors than there are classes, the
+    start's colors that are farthest from all of them are added.
+
+    Args:
+        colors: Float `(count, 3)`, distinct colors of the tokenizer.
+        start: Float `(num_classes, 3)`, the start palette.
+
+    Returns:
+        Float `(at least num_classes, 3)`.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -248,14 +269,15 @@ def _as_slots(colors, start):
         farthest = np.argsort(-_distances(start, colors).min(axis=1))
         colors = np.concatenate([colors, start[farthest[:missing]]])
     nearest = linear_sum_assignment(_distances(start, colors))[1]
-    chosen = colors[nearest]
+    candidates = colors[nearest]
     others = np.delete(colors, nearest, axis=0)
-    # Some spare colors are enough to choose from, the loneliest first.
+    # A few spare colors are enough: those farthest from all candidates.
     for _ in range(min(len(others), max(8, len(start) // 4))):
-        loneliest = _distances(others, chosen).min(axis=1).argmax()
-        chosen = np.concatenate([chosen, others[loneliest : loneliest + 1]])
-        others = np.delete(others, loneliest, axis=0)
-    return chosen
+        farthest = _distances(others, candidates).min(axis=1).argmax()
+        spare = others[farthest : farthest + 1]
+        candidates = np.concatenate([candidates, spare])
+        others = np.delete(others, farthest, axis=0)
+    return candidates
 
 
 def _distances(one, other):

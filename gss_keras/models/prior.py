@@ -9,7 +9,7 @@ from gss_keras.checks import check_pair, check_photos
 from gss_keras.constants import STRIDES
 from gss_keras.direct.token_classes import (
     count_token_classes,
-    square_likelihoods,
+    patch_log_probabilities,
 )
 from gss_keras.distribution import shared_mean, split_loss
 from gss_keras.layers.dense import Dense
@@ -232,7 +232,9 @@ class LatentPrior(PresetMixin, Stage):
         if self.pixel_classifier:
             maps["pixel_logits"] = self.pixel_classifier(pixels)
         if self.is_guided:
-            likelihoods = square_likelihoods(maps["pixel_logits"], STRIDES[0])
+            likelihoods = patch_log_probabilities(
+                maps["pixel_logits"], STRIDES[0]
+            )
             pair = maps["features"], ops.cast(likelihoods, self.compute_dtype)
             maps["features"] = ops.concatenate(pair, axis=-1)
         rows, columns = (-(-n // STRIDES[0]) for n in ops.shape(photos)[1:3])

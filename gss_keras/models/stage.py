@@ -12,7 +12,7 @@ class Predictor(NoDistributedBuild):
     """A model whose `predict` takes any number of samples on any devices."""
 
     def predict(self, x, batch_size=None, **kwargs):
-        padded, _, batch_size = distribution.fill_up(x, None, batch_size)
+        padded, _, batch_size = distribution.pad_to_devices(x, None, batch_size)
         results = super().predict(padded, batch_size=batch_size, **kwargs)
         if padded is x:
             return results
@@ -67,11 +67,11 @@ class Stage(Predictor):
     def fit(self, x=None, y=None, batch_size=None, **kwargs):
         self.check_data(x, y)
         self.build_optimizer()
-        distribution.start_together(self)
-        x, y, batch_size = distribution.fill_up(x, y, batch_size)
+        distribution.synchronize_devices(self)
+        x, y, batch_size = distribution.pad_to_devices(x, y, batch_size)
         validation = kwargs.get("validation_data")
         if isinstance(validation, tuple) and len(validation) == 2:
-            *validation, size = distribution.fill_up(
+            *validation, size = distribution.pad_to_devices(
                 *validation, kwargs.get("validation_batch_size") or batch_size
             )
             kwargs |= {
@@ -84,7 +84,7 @@ class Stage(Predictor):
         self, x=None, y=None, batch_size=None, return_dict=False, **kwargs
     ):
         self.check_data(x, y)
-        x, y, batch_size = distribution.fill_up(x, y, batch_size)
+        x, y, batch_size = distribution.pad_to_devices(x, y, batch_size)
         with distribution.shared_evaluation(x, self.metrics) as is_shared:
             results = super().evaluate(
                 x, y, batch_size=batch_size, return_dict=True, **kwargs

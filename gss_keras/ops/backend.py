@@ -63,7 +63,7 @@ def add_scaled(features, others, scale):
     Args:
         features: Float tensor.
         others: Float tensor of the same shape, not used elsewhere: without
-            gradients, PyTorch computes the sum in its memory.
+            gradients, PyTorch overwrites it with the sum.
         scale: Float.
 
     Returns:
@@ -79,8 +79,8 @@ def add_scaled(features, others, scale):
 def max_pool_2x2(features):
     """Apply 2x2 max pooling of stride 2.
 
-    On PyTorch, Keras' pooling copies feature maps and stores the indices of
-    the maxima, which only gradients need.
+    On PyTorch, Keras' own max pooling copies feature maps, and stores the
+    indices of the maxima, which only gradients need.
 
     Args:
         features: Float tensor `(batch, rows, columns, channels)`; an odd
@@ -109,8 +109,8 @@ def is_jax_on_cpu():
     return jax.default_backend() == "cpu"
 
 
-def loop_in_turn(count, step, total):
-    """Run a loop that carries a tensor, strictly sequentially.
+def sequential_loop(count, step, total):
+    """Run a loop with a carried tensor, strictly sequentially.
 
     TensorFlow's own loops run up to ten iterations in parallel, with ten
     times the peak memory.
@@ -168,10 +168,10 @@ def add_region(total, scores, top, left):
     return total + ops.pad(scores, padding)
 
 
-def scan_in_turn(count, step, carry):
-    """Run a sequential loop that also collects a result per iteration.
+def sequential_scan(count, step, carry):
+    """Run a sequential loop that stacks a result per iteration: a scan.
 
-    As in `loop_in_turn`, iterations never overlap.
+    As in `sequential_loop`, iterations never overlap.
 
     Args:
         count: Number of iterations, at least 1; integer or scalar integer
@@ -195,32 +195,34 @@ def scan_in_turn(count, step, carry):
 
         if not tf.executing_eagerly():
             return _scan_in_graph(count, step, carry)
-    results = None
+    stacks = None
     for index in range(int(count)):
-        carry, parts = step(index, carry)
-        if results is None:
-            results = [_Collected(count, part) for part in parts]
-        for result, part in zip(results, parts, strict=True):
-            result.add(index, part)
-    return carry, tuple(result.stacked() for result in results)
+        carry, results = step(index, carry)
+        if stacks is None:
+            stacks = [_Stack(count, result) for result in results]
+        for stack, result in zip(stacks, results, strict=True):
+            stack.add(index, result)
+    return carry, tuple(stack.tensor() for stack in stacks)
 
 
-class _Collected:
-    """Collect the results of a loop: preallocated on PyTorch, else stacked."""
+class _Stack:
+    """Stack the results of a loop, on PyTorch in a preallocated tensor."""
 
     def __init__(self, count, example):
-        self.parts, self.whole = [], None
+        self.results, self.preallocated = [], None
         if keras.backend.backend() == "torch":
-            self.whole = example.new_empty((count, *example.shape))
+            self.preallocated = example.new_empty((count, *example.shape))
 
-    def add(self, index, part):
-        if self.whole is None:
-            self.parts.append(part)
+    def add(self, index, result):
+        if self.preallocated is None:
+            self.results.append(result)
         else:
-            self.whole[index] = part
+            self.preallocated[index] = result
 
-    def stacked(self):
-        return ops.stack(self.parts) if self.whole is None else self.whole
+    def tensor(self):
+        if self.preallocated is None:
+            return ops.stack(self.results)
+        return self.preallocated
 
 
 def _scan_in_graph(count, step, carry):

@@ -6,13 +6,13 @@ from keras import ops
 class Chunks:
     """Split the positions of a batch of feature maps into equal chunks.
 
-    The last chunk ends with the positions, so it may overlap the one before
-    it. A chunk size that divides the number of positions, and so avoids the
-    overlap, is preferred if it is not much smaller.
+    The last chunk ends at the last position, so it may overlap the one before
+    it. A chunk size that divides the number of positions avoids the overlap,
+    and is preferred if it is not much smaller.
 
     Args:
         maps: Tensor of shape `(batch, height, width, channels)`.
-        most: Largest number of positions of a chunk.
+        most: Maximum number of positions per chunk.
 
     Example:
         >>> chunks = Chunks(ops.zeros((2, 3, 5, 1)), most=8)
@@ -27,7 +27,7 @@ class Chunks:
         self.shape = ops.shape(maps)[:-1]
         batch, height, width = self.shape
         self.positions = batch * height * width
-        # Often only the batch size is dynamic, and the sides are static.
+        # Often only the batch size is dynamic; height and width are static.
         known = height * width
         if isinstance(self.positions, int):
             known = self.positions
@@ -55,7 +55,7 @@ class Chunks:
         return ops.slice(rows, (self.start(index), 0), shape)
 
     def mask_repeated(self, rows, index):
-        """Return a chunk's rows, zero where the chunk before has them, too."""
+        """Zero those rows of a chunk that overlap the chunk before it."""
         if self.is_even:
             return rows
         is_new = ops.arange(self.size) >= index * self.size - self.start(index)

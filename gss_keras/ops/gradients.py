@@ -7,7 +7,7 @@ from keras import ops
 
 
 def with_gradients(function, *inputs):
-    """Call a function that returns its own gradients.
+    """Call a function with custom gradients, which it returns itself.
 
     Args:
         function: Function of `inputs`. Returns a scalar, a tuple of further
@@ -16,7 +16,7 @@ def with_gradients(function, *inputs):
         *inputs: Tensors.
 
     Returns:
-        The scalar, differentiable by these gradients, and the further
+        The scalar, differentiable with these gradients, and the further
         results.
     """
     backend = keras.backend.backend()

@@ -1,4 +1,4 @@
-"""Convolutions, matrix products and normalization, fast on each backend."""
+"""Convolution, dense, attention and normalization kernels per backend."""
 
 import keras
 from keras import ops
@@ -8,13 +8,14 @@ from keras import ops
 _SIMD_WIDTH = 16
 
 
-def lay_out_kernel(variable):
+def set_kernel_layout(variable):
     """Store a convolution kernel in the memory layout PyTorch computes in.
 
-    PyTorch's kernels have the filters first. Keras has them last, so PyTorch
-    transposed them in memory at every call: 41 % of the time of a convolution
-    of 16 x 16 positions and 512 channels. Only strides change: shape, values
-    and files stay the same, and assignments keep the layout.
+    PyTorch expects the filters on the first axis, Keras has them on the last.
+    So PyTorch transposed kernels in memory at every call: 41 % of the time of
+    a convolution of 16 x 16 positions and 512 channels. Only the memory
+    strides change: shape, values and files stay the same, and assignments
+    keep the layout.
 
     Args:
         variable: Variable of shape `(rows, columns, channels, filters)`.
@@ -24,7 +25,7 @@ def lay_out_kernel(variable):
     import torch
 
     kernel = variable.value
-    # While Keras only infers shapes, there is no parameter yet.
+    # There is no parameter yet while Keras only infers shapes.
     if isinstance(kernel, torch.nn.Parameter):
         filters_first = kernel.data.permute(3, 0, 1, 2).contiguous()
         kernel.data = filters_first.permute(1, 2, 3, 0)
@@ -35,22 +36,22 @@ def convolve(
 ):
     """Apply a 2-D convolution, channels last.
 
-    On PyTorch, Keras' own convolution copies feature maps before and after it
-    to a memory layout that PyTorch does not need.
+    On PyTorch, Keras' own convolution copies its input and its output to a
+    memory layout that PyTorch does not need.
 
     Args:
         features: Float tensor of shape `(batch, height, width, channels)`.
-        kernel: Tensor or variable `(side, side, channels, filters)`; fewer
-            channels than the features have make a grouped convolution.
+        kernel: Tensor or variable `(side, side, channels, filters)`; with
+            fewer channels than the features, the convolution is grouped.
         padding: "valid" for none, or "same" for zeros on all sides; then
             `strides` is 1 and the kernel's sides are odd.
-        strides: Positions from one kernel to the next.
-        dilation: Positions from one kernel entry to the next.
+        strides: Stride in positions.
+        dilation: Dilation rate.
         bias: Tensor or variable `(filters,)` to add, or None.
 
     Returns:
-        Tensor of shape `(batch, rows, columns, filters)`, where padding and
-        strides decide rows and columns, as in Keras.
+        Tensor of shape `(batch, rows, columns, filters)`, with as many rows
+        and columns as in Keras.
     """
     if keras.backend.backend() == "torch":
         import torch.nn.functional as F  # noqa: N812
@@ -86,7 +87,7 @@ def add_bias(features, bias):
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        # TensorFlow fuses this operation, and no other addition.
+        # TensorFlow fuses only this operation, not a plain addition.
         return tf.nn.bias_add(features, bias)
     return features + bias
 
@@ -117,17 +118,17 @@ def conv_transpose(features, kernel, bias):
     return result.permute(0, 2, 3, 1)
 
 
-def copies_convolved_maps():
-    """Return whether Keras' convolutions copy feature maps, see `convolve`."""
+def keras_conv_copies():
+    """Return whether Keras' own convolutions copy maps, see `convolve`."""
     return keras.backend.backend() == "torch"
 
 
 def project(features, kernel, bias=None, activation=lambda result: result):
-    """Apply a dense layer to the last axis: product, bias and activation.
+    """Apply a dense layer: matrix product, bias and activation.
 
     Keras adds the bias in a second pass over the result. TensorFlow fuses
-    bias and GELU into a product of two matrices only, so features are
-    flattened to one.
+    bias and GELU only into a product of two matrices, so the features are
+    flattened to a matrix.
 
     Args:
         features: Float tensor of shape `(..., channels)`.
@@ -156,8 +157,8 @@ def project(features, kernel, bias=None, activation=lambda result: result):
 def attention(query, key, value, bias):
     """Compute scaled dot-product attention with an additive bias.
 
-    PyTorch has a fused kernel that never materializes all scores; with
-    gradients it is slower, so it serves inference only.
+    PyTorch has a fused kernel that never materializes all scores. With
+    gradients it is slower, so it is used for inference only.
 
     Args:
         query: Float tensor of shape `(..., heads, queries, channels)`, with
@@ -210,7 +211,7 @@ def gelu(features):
 
 
 def cross_entropy(labels, logits):
-    """Compute the cross-entropy per position, in few passes over the logits.
+    """Compute the cross-entropy per position in few passes over the logits.
 
     Args:
         labels: Int tensor of shape `(...)`, values in `[0, classes)`.
@@ -238,17 +239,17 @@ def cross_entropy(labels, logits):
     return ops.log(total) - ops.sum(lowered * true, axis=-1)
 
 
-def normalize_batch(features, scale, shift, epsilon):
-    """Normalize channels by their batch statistics, in one fused kernel.
+def batch_norm(features, scale, shift, epsilon):
+    """Apply batch normalization with batch statistics, in one fused kernel.
 
-    Keras does it in some ten passes over the features and as many for the
+    Keras makes some ten passes over the features, and as many for the
     gradients.
 
     Args:
         features: Float32 tensor of shape `(batch, rows, columns, channels)`.
-        scale: Float32 tensor `(channels,)` to multiply the result by.
-        shift: Float32 tensor `(channels,)` to add to that.
-        epsilon: Float to add to variances.
+        scale: Float32 tensor `(channels,)`, called gamma in Keras.
+        shift: Float32 tensor `(channels,)`, called beta in Keras.
+        epsilon: Float that is added to the variances.
 
     Returns:
         Tensor of the shape of `features`, and the mean and the biased

@@ -6,8 +6,9 @@ from keras import ops
 def pad_edges(photos, multiple):
     """Pad photos by edge replication to multiples of a size.
 
-    The coarse feature maps of a backbone cover whole cells. If a photo ended
-    within one, resizing the feature map to the photo would shift its content.
+    Each position of a backbone's coarse feature map covers a whole cell of
+    pixels. If a photo ended within a cell, resizing the feature map to the
+    size of the photo would shift its content.
 
     Args:
         photos: Tensor of shape `(batch, height, width, channels)`.
@@ -82,10 +83,11 @@ def pad_for_kernel(maps, kernel_size, strides):
         maps: Tensor of shape `(batch, height, width, channels)` whose height
             and width are known.
         kernel_size: Rows and columns of the kernel.
-        strides: Positions from one kernel to the next, down and sideways.
+        strides: Vertical and horizontal stride in positions.
 
     Returns:
-        The padded feature maps, and the numbers of output rows and columns.
+        The padded feature maps, and the number of rows and columns of the
+        convolution's output.
 
     Example:
         >>> from keras import ops

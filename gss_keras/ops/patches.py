@@ -1,4 +1,4 @@
-"""Masks as patches, the square of pixels of each token."""
+"""Split masks into patches, the square of pixels of each token."""
 
 from keras import ops
 
@@ -6,7 +6,7 @@ from gss_keras.ops.padding import pad_with
 
 
 def pad_to_patches(masks, num_classes, stride):
-    """Pad masks to whole patches, and map ignored pixels to one id.
+    """Pad masks to whole patches, and set ignored pixels to the id K.
 
     Args:
         masks: Int tensor of shape `(batch, height, width)`.

@@ -50,8 +50,8 @@ def skip_empty_weight_decay(optimizer, variables):
     """Disable weight decay where no variable is subject to it.
 
     Purpose: Keras' PyTorch optimizers fail on an empty list of variables to
-    decay, which is what learned colors alone give. The attribute
-    `weight_decay` is left as it is, to be saved with the optimizer.
+    decay, as when only colors are trained. The attribute `weight_decay` is
+    left unchanged, to be saved with the optimizer.
 
     Tried with: Keras 3.15. Fallback: nothing is changed.
 
@@ -73,8 +73,8 @@ def replace_moments(layer, moments):
     batch normalizations of any model, KerasHub's included. Keras'
     `synchronized=True` is for TensorFlow alone.
 
-    Tried with: Keras 3.15. Fallback: none; training on several devices
-    without shared statistics would silently be another training, so an
+    Tried with: Keras 3.15. Fallback: none. Without synchronized statistics,
+    training on several devices would silently give other results, so an
     `AttributeError` is raised.
 
     Args:
@@ -121,16 +121,20 @@ def keep_freed_memory():
 
     Tried with: TensorFlow 2.21, glibc 2.36. Fallback: nothing happens without
     TensorFlow or glibc.
+
+    Returns:
+        Whether the allocator was configured.
     """
     if keras.backend.backend() != "tensorflow":
-        return
+        return False
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if hasattr(library, "mallopt"):
-        # From glibc's malloc.h: the number of blocks mapped one by one, and
-        # how much free memory at the end of the heap is kept.
-        max_mapped, trim_threshold = -4, -1
-        library.mallopt(max_mapped, 0)
-        library.mallopt(trim_threshold, 2**31 - 1)
+    if not hasattr(library, "mallopt"):
+        return False
+    # From glibc's malloc.h: the number of blocks mapped one by one, and how
+    # much free memory at the end of the heap is kept.
+    max_mapped, trim_threshold = -4, -1
+    settings = {max_mapped: 0, trim_threshold: 2**31 - 1}
+    return all(library.mallopt(*setting) for setting in settings.items())
 
 
 def branch_graphs(node):

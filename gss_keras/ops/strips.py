@@ -1,8 +1,8 @@
-"""Compute functions of feature maps strip by strip, to bound peak memory."""
+"""Apply functions to feature maps in strips, to bound peak memory."""
 
 from keras import ops
 
-from gss_keras.ops.backend import scan_in_turn
+from gss_keras.ops.backend import sequential_scan
 
 # Target number of elements of a strip's largest activation, per photo: 64 MB.
 _MAX_ELEMENTS = 2**24
@@ -10,10 +10,10 @@ _MAX_ELEMENTS = 2**24
 _MIN_ROWS = 32
 
 
-def rows_of_strip(elements):
-    """Return the number of rows of a strip.
+def strip_rows(elements):
+    """Return the number of rows per strip for `map_strips`.
 
-    It is independent of the batch size, so that memory is linear in that.
+    It does not depend on the batch size, in which peak memory is linear.
 
     Args:
         elements: Elements per row of the largest activation; integer or
@@ -25,24 +25,25 @@ def rows_of_strip(elements):
     return _larger(_MIN_ROWS, _MAX_ELEMENTS // elements)
 
 
-def in_strips(function, maps, rows, halo=0, read=1, written=1):
-    """Compute a function of feature maps in strips of rows, sequentially.
+def map_strips(function, maps, rows, halo=0, input_factor=1, output_factor=1):
+    """Apply a function to feature maps in strips of rows, sequentially.
 
-    A strip is computed with a halo on both sides, as many rows as its own
-    depend on, which are cropped from the result. All strips have the same
-    size and lie within the feature map; the halo of the first and last ones
-    is on one side only. So a function that pads with zeros does so at the
-    borders of the feature map alone, and results are equal up to rounding.
+    A strip is computed with a halo on both sides, which covers the receptive
+    field and is cropped from the result. All strips have the same size and
+    lie within the feature map; the first and last ones have their halo on one
+    side only. So a function with zero padding pads at the borders of the
+    feature map only, and results are equal up to rounding.
 
     Args:
-        function: Function of a tensor `(batch, rows * read, ...)`, for any
-            number of rows. Returns a tensor `(batch, rows * written, ...)`.
-        maps: Tensor `(batch, height, ...)`, its height a multiple of `read`.
-        rows: Minimum number of rows of a strip, see `rows_of_strip`. A
+        function: Function of a tensor `(batch, n * input_factor, ...)` for
+            any n. Returns a tensor `(batch, n * output_factor, ...)`.
+        maps: Tensor `(batch, height, ...)`, its height a multiple of
+            `input_factor`.
+        rows: Minimum number of rows of a strip, see `strip_rows`. A
             remainder is distributed, so there may be up to twice as many.
-        halo: Rows above and below that an output row depends on.
-        read: Input rows per row of the units above.
-        written: Output rows per row of the units above.
+        halo: Number of rows above and below that an output row depends on.
+        input_factor: Rows of `maps` per row of `rows` and `halo`.
+        output_factor: Rows of the result per row of `rows` and `halo`.
 
     Returns:
         The result of `function(maps)`.
@@ -50,11 +51,11 @@ def in_strips(function, maps, rows, halo=0, read=1, written=1):
     Example:
         >>> from keras import ops
         >>> maps = ops.reshape(ops.arange(12.0), (1, 12, 1, 1))
-        >>> halved = in_strips(lambda m: m[:, ::2], maps, rows=2, read=2)
-        >>> [int(value) for value in halved[0, :, 0, 0]]
+        >>> half = map_strips(lambda m: m[:, ::2], maps, 2, input_factor=2)
+        >>> [int(value) for value in half[0, :, 0, 0]]
         [0, 2, 4, 6, 8, 10]
     """
-    height = ops.shape(maps)[1] // read
+    height = ops.shape(maps)[1] // input_factor
     count = _larger(1, height // rows)
     if isinstance(count, int) and count == 1:
         return function(maps)
@@ -65,15 +66,16 @@ def in_strips(function, maps, rows, halo=0, read=1, written=1):
     def step(index, carry):
         first = _smaller(index * rows, height - rows)
         start = _smaller(_larger(first - halo, 0), height - size)
-        result = function(_slice_of(maps, start * read, size * read))
-        kept = _slice_of(result, (first - start) * written, rows * written)
-        return carry, (kept,)
+        strip = _slice_rows(maps, start * input_factor, size * input_factor)
+        skipped = (first - start) * output_factor
+        result = _slice_rows(function(strip), skipped, rows * output_factor)
+        return carry, (result,)
 
-    _, (strips,) = scan_in_turn(count, step, ())
-    return _joined(strips, height * written)
+    _, (strips,) = sequential_scan(count, step, ())
+    return _concatenate(strips, height * output_factor)
 
 
-def _joined(strips, height):
+def _concatenate(strips, height):
     """Concatenate strips vertically; the last one overlaps the one before."""
     count, batch, rows, *others = ops.shape(strips)
     order = (1, 0, *range(2, 3 + len(others)))
@@ -88,7 +90,7 @@ def _joined(strips, height):
     return ops.concatenate(parts, axis=1)
 
 
-def _slice_of(maps, start, rows):
+def _slice_rows(maps, start, rows):
     batch, _, *others = ops.shape(maps)
     first = (0, start) + (0,) * len(others)
     return ops.slice(maps, first, (batch, rows, *others))

@@ -1,10 +1,10 @@
-"""Build layers in another precision than the one that is set."""
+"""Build layers with another dtype policy than the global one."""
 
 import contextlib
 
 import keras
 
-# The types that models of this package compute in.
+# Names of the dtype policies that models of this package support.
 PRECISIONS = (
     "float32",
     "mixed_bfloat16",
@@ -16,19 +16,19 @@ PRECISIONS = (
 
 @contextlib.contextmanager
 def precision(name):
-    """Build layers in a precision, and set the earlier one again.
+    """Set the global dtype policy within a context.
 
-    What needs float32 keeps it whatever is set: class, token and color
+    Some computations are in float32 under any policy: class, token and color
     logits, softmax, cross-entropies, colors and batch statistics.
 
     Args:
         name: One of `PRECISIONS`, or a Keras dtype policy of that name; None
-            for the one that is set. "mixed_bfloat16" computes in bfloat16
-            and keeps float32 weights, which training needs; "bfloat16" keeps
-            bfloat16 weights, too.
+            to keep the global policy. "mixed_bfloat16" computes in bfloat16
+            with float32 weights, as training requires; "bfloat16" has bfloat16
+            weights, too.
 
     Raises:
-        ValueError: If there is no such precision.
+        ValueError: If the name is not one of `PRECISIONS`.
 
     Example:
         >>> with precision("mixed_bfloat16"):
@@ -47,7 +47,11 @@ def precision(name):
 
 
 def check_precision(name):
-    """Return the name of a precision or None; raise unless there is one."""
+    """Return the name of a dtype policy, or None, and validate it.
+
+    Raises:
+        ValueError: If the name is not one of `PRECISIONS`.
+    """
     name = getattr(name, "name", name)
     if name not in (None, *PRECISIONS):
         raise ValueError(
@@ -58,17 +62,17 @@ def check_precision(name):
 
 
 def without_types(config):
-    """Leave out which types a saved model's layers computed in.
+    """Remove the dtype policies of layers from a serialized model.
 
-    Built from what is left, a layer computes in the precision that is set,
-    or in the one that it insists on.
+    Layers that are deserialized from the result have the global dtype policy,
+    or the dtype that their constructor sets.
 
     Args:
-        config: What `keras.saving.serialize_keras_object` gave.
+        config: Result of `keras.saving.serialize_keras_object`.
 
     Returns:
-        The same without the types of layers. Those of inputs stay, which say
-        what comes in.
+        The same without the dtype policies of layers. The dtypes of inputs
+        are kept.
 
     Example:
         >>> config = keras.saving.serialize_keras_object(keras.layers.ReLU())
@@ -84,7 +88,8 @@ def without_types(config):
         for key, value in config.items()
         if not (key == "dtype" and _is_policy(value))
     }
-    # Backbones of ours keep a policy by its name, as inputs keep a type.
+    # Backbones of this package serialize their policy as a plain string, like
+    # the dtypes of inputs.
     if str(kept.get("registered_name")).startswith("gss_keras>"):
         kept["config"].pop("dtype", None)
     return kept

@@ -1,5 +1,6 @@
 """Save a model as a plain folder and load it back, on any backend."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -7,6 +8,7 @@ from importlib import metadata
 
 import keras
 
+from gss_keras.saving.named_weights import arranged
 from gss_keras.saving.precision import (
     check_precision,
     precision,
@@ -15,18 +17,20 @@ from gss_keras.saving.precision import (
 from gss_keras.saving.stored_weights import STORED, expanded, shrink
 from gss_keras.saving.whole_folder import whole_folder
 
-_FORMAT = 1
+# Since 2, backbones and heads are no longer functional models, so weights have
+# other paths; see `named_weights`.
+_FORMAT, _READABLE = 2, (1, 2)
 _CONFIG, _WEIGHTS, _CARD = "config.json", "model.weights.h5", "README.md"
 _BUNDLED = pathlib.Path(__file__).parents[1] / "assets"
 _HOME = "GSS_KERAS_HOME"
 
 
 class PresetMixin:
-    """Give a Keras model `save_to_preset` and `from_preset`.
+    """Add `save_to_preset` and `from_preset` to a Keras model.
 
-    A preset is a folder of three files: `config.json` says how to build the
-    model, `model.weights.h5` holds every weight, `README.md` is a card for
-    people. Nothing in it depends on the backend that wrote it.
+    A preset is a folder of three files: `config.json` is the model's config,
+    `model.weights.h5` has all weights, `README.md` is the model card. None of
+    them depends on the backend that wrote it.
     """
 
     def save_to_preset(self, folder, card=None, dtype=None):
@@ -104,8 +108,32 @@ class PresetMixin:
                 f"Received: preset={str(preset)!r}"
             )
         if load_weights:
-            _load_weights(model, folder / _WEIGHTS)
+            _load_weights(model, folder / _WEIGHTS, record["format"])
         return model
+
+    def load_weights(self, filepath, skip_mismatch=False, **kwargs):
+        """Load weights from a file, also from one of an earlier version.
+
+        Args:
+            filepath: Path of the file, as for `keras.Model.load_weights`.
+            skip_mismatch: Whether to skip layers whose weights do not fit.
+            **kwargs: Passed to `keras.Model.load_weights`.
+
+        Raises:
+            ValueError: If weights are missing or have other shapes.
+        """
+        try:
+            super().load_weights(filepath, skip_mismatch, **kwargs)
+        except ValueError as error:
+            path = pathlib.Path(filepath)
+            if skip_mismatch or path.suffix != ".h5" or not path.is_file():
+                raise
+            with contextlib.ExitStack() as stack:
+                try:
+                    fitting = stack.enter_context(arranged(self, path))
+                except ValueError as mismatch:
+                    raise error from mismatch
+                super().load_weights(fitting, **kwargs)
 
 
 def bundled():
@@ -211,11 +239,11 @@ def _read_config(folder):
             f"{path} must be the JSON that `save_to_preset` writes; it is "
             f"damaged or something else. Received: {error!r}"
         ) from error
-    if version != _FORMAT:
+    if version not in _READABLE:
         raise ValueError(
-            f"{path} must have format {_FORMAT}, the one this version of "
-            "gss_keras reads. Install a newer gss_keras, or save the preset "
-            f"anew. Received: format={version!r}"
+            f"{path} must have one of the formats {_READABLE}, which this "
+            "version of gss_keras reads. Install a newer gss_keras, or save "
+            f"the preset again. Received: format={version!r}"
         )
     return record
 
@@ -227,7 +255,7 @@ def _build(config, dtype):
         return keras.saving.deserialize_keras_object(without_types(config))
 
 
-def _load_weights(model, path):
+def _load_weights(model, path, version):
     if not path.is_file():
         raise ValueError(
             f"A preset folder must contain `{_CONFIG}`, `{_WEIGHTS}` and "
@@ -235,7 +263,11 @@ def _load_weights(model, path):
         )
     try:
         with expanded(path) as whole:
-            model.load_weights(whole)
+            if version == _FORMAT:
+                model.load_weights(whole)
+                return
+            with arranged(model, whole) as fitting:
+                model.load_weights(fitting)
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         raise ValueError(
             f"{path} must hold the weights that {_CONFIG} beside it "

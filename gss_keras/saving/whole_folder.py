@@ -1,4 +1,4 @@
-"""Write a folder whole or not at all."""
+"""Write folders atomically."""
 
 import contextlib
 import os
@@ -9,21 +9,21 @@ import tempfile
 
 @contextlib.contextmanager
 def whole_folder(folder):
-    """Fill a folder that appears only once everything in it is on disk.
+    """Write a folder atomically: it appears once all files are on disk.
 
-    Whatever happens in between, the process being killed included, `folder`
-    is either as it was or complete: files are written beside it, brought to
-    disk and moved into place by renaming. What a killed process left behind
-    is hidden, and `remove_partial` clears it away.
+    Even if the process is killed, `folder` is either unchanged or complete:
+    files are written to a temporary folder next to it, synced to disk, and
+    moved by a rename. A killed process leaves a hidden temporary folder
+    behind, which `remove_partial` removes.
 
     Args:
         folder: Path of the folder. An existing one is replaced.
 
     Yields:
-        A `pathlib.Path` of an empty folder to write into.
+        A `pathlib.Path` of an empty temporary folder to write to.
 
     Raises:
-        OSError: If it cannot be written; `folder` then is as it was.
+        OSError: If it cannot be written; `folder` is then unchanged.
 
     Example:
         >>> folder = pathlib.Path(tempfile.mkdtemp()) / "result"
@@ -41,32 +41,33 @@ def whole_folder(folder):
         yield partial
         for path in partial.rglob("*"):
             if path.is_file():
-                _bring_to_disk(path)
+                _sync(path)
         partial.chmod(0o755)
         _put_in_place(partial, folder)
-        _bring_to_disk(folder.parent)
+        _sync(folder.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
 def remove_partial(parent):
-    """Remove what killed processes left half-written in a folder.
+    """Remove the temporary folders that killed processes left behind.
 
-    A folder that was being replaced, and was moved aside only, is put back.
+    If a process was killed between the two renames that replace a folder, its
+    earlier version is restored.
 
     Args:
-        parent: Path of the folder in which `whole_folder` wrote.
+        parent: Path of the parent folder of those that `whole_folder` wrote.
     """
     for path in pathlib.Path(parent).glob(".*" + _MARK + "*"):
         folder = path.with_name(path.name[1:].split(_MARK)[0])
-        if path.name.endswith(_ASIDE) and not folder.exists():
+        if path.name.endswith(_EARLIER) and not folder.exists():
             os.replace(path, folder)
         else:
             shutil.rmtree(path, ignore_errors=True)
 
 
 _MARK = ".partial-"
-_ASIDE = "-earlier"
+_EARLIER = "-earlier"
 
 
 def _prefix(folder):
@@ -77,13 +78,13 @@ def _put_in_place(partial, folder):
     if not folder.exists():
         os.replace(partial, folder)
         return
-    earlier = partial.with_name(partial.name + _ASIDE)
+    earlier = partial.with_name(partial.name + _EARLIER)
     os.replace(folder, earlier)
     os.replace(partial, folder)
     shutil.rmtree(earlier)
 
 
-def _bring_to_disk(path):
+def _sync(path):
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

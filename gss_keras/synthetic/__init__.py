@@ -1,4 +1,4 @@
-"""Drawn data: street scenes, label maps, miniatures of the data sets."""
+"""Synthetic data: street scenes, label maps and miniature data sets."""
 
 from gss_keras.synthetic import miniature, streets
 

@@ -1,4 +1,4 @@
-"""Write small copies of data sets in their layouts, from drawn streets."""
+"""Write miniature data sets: synthetic streets in the published layouts."""
 
 import functools
 import json
@@ -15,11 +15,11 @@ from gss_keras.data.cityscapes import LABEL_IDS
 from gss_keras.synthetic import streets
 from gss_keras.synthetic.mseg_miniature import write_split
 
-# Part of what a folder was written from: raise it when the files change.
+# Version of the generated files: increment it whenever they change.
 _EDITION = 1
 _COUNTS = {"train": 4, "val": 2, "test": 2}
 _ORIGIN = "miniature.json"
-# The classes that each kind of thing in a drawn street may become.
+# The classes to which each class of a synthetic street may be mapped.
 _CITYSCAPES = {
     "sky": ("sky",),
     "building": ("building", "wall", "fence"),
@@ -70,22 +70,21 @@ _CAMVID_32 = {
 
 
 def write(name, folder, seed=0, size=(96, 192), counts=None):
-    """Write a small copy of a data set in its exact layout.
+    """Write a miniature data set in the exact layout of the original.
 
-    Photos are drawn streets, masks their things renamed to classes of the
-    data set, with unlabeled and ignored areas: whatever reads the data set
-    can be tried without it. The folder appears when all is written, or not
-    at all. A folder that was written from the same arguments is used as it
-    is.
+    Photos are synthetic street scenes; their masks are mapped to classes of
+    the data set, with unlabeled and ignored areas, so that code for the data
+    set can be tested without downloading it. The folder is written
+    atomically. An existing folder with the same arguments is reused.
 
     Args:
-        name: A data set of the catalog.
+        name: Name of a data set in the catalog.
         folder: Path of the folder to write, the `data_dir` of `load`; its
             parents are created.
-        seed: Seed of all photos, an int of at least 0.
+        seed: Random seed of all photos, an int of at least 0.
         size: Height and width of the photos, at least 16. ADE20K's photos
-            have different sizes, these the largest.
-        counts: Dict from split to number of photos; by default 4 for
+            vary in size, up to this one.
+        counts: Dict from split to number of photos. Defaults to 4 for
             training, 2 for validation and 2 for testing.
 
     Returns:
@@ -93,7 +92,7 @@ def write(name, folder, seed=0, size=(96, 192), counts=None):
 
     Raises:
         ValueError: If an argument is out of range, or if the folder exists
-            and holds anything else.
+            with other contents.
 
     Example:
         >>> import tempfile
@@ -106,8 +105,8 @@ def write(name, folder, seed=0, size=(96, 192), counts=None):
         counts = {split: _COUNTS[split] for split in splits}
     if not counts or not set(counts) <= set(splits):
         raise ValueError(
-            f"`counts` must be a dict of numbers for the splits of {name}, "
-            f"{', '.join(splits)}. Received: counts={counts}"
+            f"`counts` must be a dict from the splits of {name}, "
+            f"{', '.join(splits)}, to numbers. Received: counts={counts}"
         )
     for count in counts.values():
         streets.Streets(count, seed, size)  # checks the arguments
@@ -131,7 +130,7 @@ def write(name, folder, seed=0, size=(96, 192), counts=None):
         partial.chmod(0o755)
         os.replace(partial, folder)
     except OSError:
-        # Another process of the same training was first.
+        # Another process of the same training run may have written it.
         if not folder.exists():
             raise
         _check_origin(folder, origin)
@@ -141,61 +140,61 @@ def write(name, folder, seed=0, size=(96, 192), counts=None):
 
 
 def draw(seed, size, choices, void):
-    """Draw a street whose things get the ids of a data set.
+    """Render a street scene with the label ids of a data set.
 
     Args:
-        seed: Seed, an int or a sequence of ints.
+        seed: Random seed, an int or a sequence of ints.
         size: Height and width.
-        choices: Dict from each of `streets.CLASSES` to the tuple of ids that
-            its things may get. Things in different quarters of the photo may
-            differ.
-        void: Tuple of ids that mean "no label"; some areas get each of them.
+        choices: Dict from each of `streets.CLASSES` to the tuple of label ids
+            to choose from. The photo is divided into four vertical strips;
+            one id is sampled for each class in each strip.
+        void: Tuple of ids that mean "no label"; each one fills an area.
 
     Returns:
         A pair: photo, uint8 `(*size, 3)`, and ids, uint8 `size`.
     """
     generator = np.random.default_rng(seed)
-    photo, kinds = streets.draw_scene(generator, size)
-    ids = np.zeros_like(kinds)
+    photo, mask = streets.draw_scene(generator, size)
+    ids = np.zeros_like(mask)
     height, width = size
-    for quarter in np.array_split(np.arange(width), 4):
-        table = [generator.choice(choices[kind]) for kind in streets.CLASSES]
-        ids[:, quarter] = np.array(table, "uint8")[kinds[:, quarter]]
-    for number, nothing in enumerate(void):
-        if number == 0:
-            # As the hood of the car that carries the camera.
-            ids[height - max(1, height // 16) :] = nothing
+    for strip in np.array_split(np.arange(width), 4):
+        table = [generator.choice(choices[name]) for name in streets.CLASSES]
+        ids[:, strip] = np.array(table, "uint8")[mask[:, strip]]
+    for index, void_id in enumerate(void):
+        if index == 0:
+            # A strip at the bottom, like the hood of the camera car.
+            ids[height - max(1, height // 16) :] = void_id
             continue
         top, left = generator.integers((height * 3 // 4, width * 3 // 4))
-        ids[top : top + height // 8, left : left + width // 8] = nothing
+        ids[top : top + height // 8, left : left + width // 8] = void_id
     return photo, ids
 
 
-def _ids_of(kinds, ids):
-    """Return `choices` of `draw` from names of classes and their ids."""
+def _choices(class_map, ids):
+    """Convert a map from street classes to class names into one to ids."""
     return {
-        kind: tuple(ids[name] for name in classes)
-        for kind, classes in kinds.items()
+        street_class: tuple(ids[name] for name in names)
+        for street_class, names in class_map.items()
     }
 
 
 def _write_cityscapes(folder, split, count, seed, size):
-    """Write a split of Cityscapes: photos, label ids and their pictures."""
+    """Write a split of Cityscapes: photos, label ids and color images."""
     cities = {
         "train": ("aachen", "bremen"),
         "val": ("frankfurt", "lindau"),
         "test": ("berlin", "mainz"),
     }[split]
-    known = card("cityscapes")
-    ids = dict(zip(known.classes, LABEL_IDS, strict=True))
-    choices = _ids_of(_CITYSCAPES, ids)
+    dataset = card("cityscapes")
+    ids = dict(zip(dataset.classes, LABEL_IDS, strict=True))
+    choices = _choices(_CITYSCAPES, ids)
     colors = np.zeros((256, 3), "uint8")
-    colors[list(LABEL_IDS)] = known.colors
+    colors[list(LABEL_IDS)] = dataset.colors
     for number in range(count):
         # 1, 3, 4 and 5 are ego vehicle, out of roi, static and dynamic.
         photo, ids = draw([*seed, number], size, choices, (1, 3, 4, 5))
         if split == "test":
-            # The benchmark's server keeps the labels.
+            # The test labels are not public.
             ids = np.where(ids == 1, ids, 3).astype("uint8")
         city = cities[number % len(cities)]
         name = f"{city}_{number:06d}_000019"
@@ -209,11 +208,11 @@ def _write_cityscapes(folder, split, count, seed, size):
 
 
 def _write_ade20k(folder, split, count, seed, size):
-    """Write a split of ADE20K: photos of several sizes, the last one gray."""
+    """Write a split of ADE20K, with several photo sizes and a gray photo."""
     part = {"train": "training", "val": "validation"}[split]
     classes = card("ade20k").classes
     ids = {name: number + 1 for number, name in enumerate(classes)}
-    choices = _ids_of(_ADE20K, ids)
+    choices = _choices(_ADE20K, ids)
     height, width = size
     sizes = (size, (height, max(16, width * 3 // 4)), (width, height))
     root = folder / "ADEChallengeData2016"
@@ -231,7 +230,7 @@ def _write_ade20k(folder, split, count, seed, size):
 def _write_camvid(folder, split, count, seed, size):
     """Write a split of CamVid in the layout of the SegNet tutorial."""
     ids = {name: number for number, name in enumerate(card("camvid").classes)}
-    choices = _ids_of(_CAMVID, ids)
+    choices = _choices(_CAMVID, ids)
     for number in range(count):
         photo, ids = draw([*seed, number], size, choices, (11, 11))
         name = f"{_camvid_name(split, number)}.png"
@@ -240,23 +239,23 @@ def _write_camvid(folder, split, count, seed, size):
 
 
 def _write_camvid_32(folder, split, count, seed, size):
-    """Write a split of CamVid with its 32 painted classes."""
+    """Write a split of CamVid with its 32 color-coded classes."""
     ids = {name: number for number, name in enumerate(CAMVID_32)}
-    choices = _ids_of(_CAMVID_32, ids)
+    choices = _choices(_CAMVID_32, ids)
     colors = np.array([color for color, _ in CAMVID_32.values()], "uint8")
     void = (ids["Void"], ids["Void"])
     for number in range(count):
         photo, ids = draw([*seed, number], size, choices, void)
         name = _camvid_name(split, number)
         _save(photo, folder / "701_StillsRaw_full" / f"{name}.png")
-        painted = folder / "LabeledApproved_full" / f"{name}_L.png"
-        _save(colors[ids], painted)
+        mask_path = folder / "LabeledApproved_full" / f"{name}_L.png"
+        _save(colors[ids], mask_path)
 
 
 def _camvid_name(split, number):
-    """Return the name of a frame of CamVid which belongs to a split."""
+    """Return a CamVid frame name that belongs to a split."""
     if split == "val":
-        # Its frames are filmed at 15 Hz, the others at one per second.
+        # Labeled at 15 Hz, unlike the other sequences, at 1 Hz.
         return f"0016E5_{7959 + 2 * number:05d}"
     sequence = {"train": "0006R0", "test": "Seq05VD"}[split]
     return f"{sequence}_f{30 * number:05d}"
@@ -283,22 +282,22 @@ _WRITERS = {
 
 
 def _check_origin(folder, origin):
-    """Raise unless a folder was written from the same arguments."""
+    """Raise ValueError unless a folder was written with equal arguments."""
     try:
-        found = json.loads((folder / _ORIGIN).read_text())
+        existing = json.loads((folder / _ORIGIN).read_text())
     except (OSError, ValueError):
-        found = None
-    if found != origin:
+        existing = None
+    if existing != origin:
         raise ValueError(
-            "`folder` must not exist yet, or hold the miniature asked for, "
+            "`folder` must not exist yet, or contain the requested miniature, "
             f"{origin}. Received: folder={str(folder)!r} with "
-            f"{found if found is not None else 'other files'}. "
-            "Name another folder or delete this one."
+            f"{existing if existing is not None else 'other files'}. "
+            "Choose another folder or delete this one."
         )
 
 
 def _save(pixels, path):
-    """Save a picture, PNG or JPEG by its ending."""
+    """Save an image as PNG or JPEG, depending on the extension."""
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)

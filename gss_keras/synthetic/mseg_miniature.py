@@ -1,9 +1,10 @@
-"""Write small copies of MSeg's data sets in their layouts."""
+"""Write miniatures of MSeg's data sets in their published layouts."""
 
 import functools
 
 import numpy as np
 
+from gss_keras.constants import IGNORE_LABEL
 from gss_keras.data.mseg.layouts import layout_of
 from gss_keras.data.mseg.taxonomy import (
     TEST_SETS,
@@ -13,12 +14,11 @@ from gss_keras.data.mseg.taxonomy import (
     to_universal,
     universal_to,
 )
-from gss_keras.maskige.mapping import IGNORE_LABEL
 from gss_keras.synthetic import streets
 
-# The universal classes that each kind of thing in a drawn street may become,
-# outdoors or, in sets of rooms, indoors.
-_KINDS = {
+# The universal classes to which each class of a synthetic street may be
+# mapped, outdoor ones and, for indoor data sets, indoor ones.
+_CLASS_MAP = {
     "sky": ("sky", "ceiling"),
     "building": ("building", "wall"),
     "road": ("road", "floor"),
@@ -47,19 +47,21 @@ _STEMS = {
 
 
 def write_split(name, folder, split, count, seed, size):
-    """Write a split of MSeg, or of one of its test sets.
+    """Write a split of the MSeg miniature, or of one of its test sets.
 
-    Every data set gets the same drawn streets, cut to different sizes, with
-    classes of its own, unlabeled areas, and boxes of any of its classes. One
-    photo of COCO is gray. Where a list is needed, it leaves out one photo.
+    All data sets get the same street scenes in different crops, with their
+    own classes, unlabeled areas, and boxes of random classes. One photo of
+    COCO is grayscale. Data sets that need a list get one more photo, which is
+    not in the list.
 
     Args:
         name: `"mseg"` for the seven training sets and, with the validation
-            split, the six test sets; `"mseg-voc2012"` and so on for one.
+            split, the six test sets; a name such as `"mseg-voc2012"` for a
+            single test set.
         folder: Path of an existing folder, the `data_dir` of the readers.
         split: `"train"` or `"val"`.
         count: Number of photos of each data set.
-        seed: Seed, a sequence of ints.
+        seed: Random seed, a sequence of ints.
         size: Height and width of the largest photos.
     """
     data_sets = TRAINING_SETS + (TEST_SETS if split == "val" else ())
@@ -69,7 +71,7 @@ def write_split(name, folder, split, count, seed, size):
         streets.draw_scene(np.random.default_rng([*seed, number]), size)
         for number in range(count + 1)
     ]
-    for place, data_set in enumerate(data_sets):
+    for index, data_set in enumerate(data_sets):
         layout = layout_of(data_set, split)
         stems = [
             _STEMS[data_set].format(
@@ -78,7 +80,7 @@ def write_split(name, folder, split, count, seed, size):
             for number in range(count + (not layout.is_whole))
         ]
         for number, stem in enumerate(stems):
-            generator = np.random.default_rng([*seed, number, place])
+            generator = np.random.default_rng([*seed, number, index])
             photo, ids = _relabel(*scenes[number], data_set, generator)
             if data_set.startswith("coco") and number == count - 1:
                 photo = photo.mean(axis=2).astype("uint8")
@@ -88,40 +90,42 @@ def write_split(name, folder, split, count, seed, size):
             _write_list(folder, data_set, layout, stems[:count])
 
 
-def _relabel(photo, kinds, data_set, generator):
-    """Return a part of a scene and its ids in the files of a data set."""
-    height, width = kinds.shape
+def _relabel(photo, mask, data_set, generator):
+    """Crop a scene and map its mask to the label ids of a data set."""
+    height, width = mask.shape
     rows = slice(generator.integers(0, height // 4 + 1), None)
     columns = slice(generator.integers(0, width // 4 + 1), None)
-    photo, kinds = photo[rows, columns], kinds[rows, columns]
-    ids = np.zeros_like(kinds)
-    for quarter in np.array_split(np.arange(kinds.shape[1]), 4):
+    photo, mask = photo[rows, columns], mask[rows, columns]
+    ids = np.zeros_like(mask)
+    for strip in np.array_split(np.arange(mask.shape[1]), 4):
         table = [
-            generator.choice(_ids_of(data_set, kind))
-            for kind in streets.CLASSES
+            generator.choice(_label_ids(data_set, name))
+            for name in streets.CLASSES
         ]
-        ids[:, quarter] = np.array(table, "uint8")[kinds[:, quarter]]
+        ids[:, strip] = np.array(table, "uint8")[mask[:, strip]]
     classes = generator.integers(len(class_names(data_set)), size=6)
     for value in (*classes, IGNORE_LABEL):
-        top, left = generator.integers((kinds.shape[0] - 8, kinds.shape[1] - 8))
+        top, left = generator.integers((mask.shape[0] - 8, mask.shape[1] - 8))
         ids[top : top + 8, left : left + 8] = value
     return photo, ids
 
 
 @functools.cache
-def _ids_of(data_set, kind):
-    """Return the ids in a data set's files that a kind of thing may get."""
-    wanted = [UNIVERSAL_CLASSES.index(name) for name in _KINDS[kind]]
+def _label_ids(data_set, street_class):
+    """Return the label ids to which a street class may be mapped."""
+    universal_ids = [
+        UNIVERSAL_CLASSES.index(name) for name in _CLASS_MAP[street_class]
+    ]
     if data_set in TEST_SETS:
-        ids = universal_to(data_set, unmapped=IGNORE_LABEL)[wanted]
+        ids = universal_to(data_set, unmapped=IGNORE_LABEL)[universal_ids]
         ids = ids[ids != IGNORE_LABEL]
     else:
-        ids = np.flatnonzero(np.isin(to_universal(data_set), wanted))
+        ids = np.flatnonzero(np.isin(to_universal(data_set), universal_ids))
     return tuple(ids) or (IGNORE_LABEL,)
 
 
 def _write_list(folder, data_set, layout, stems):
-    """Write a list as MSeg has them, photo and mask in a line."""
+    """Write a list in MSeg's format, one pair of paths per line."""
     path = folder / "dataset_lists" / data_set / "list" / "val.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [
@@ -132,7 +136,7 @@ def _write_list(folder, data_set, layout, stems):
 
 
 def _save(pixels, path):
-    """Save a picture, PNG or JPEG by its ending."""
+    """Save an image as PNG or JPEG, depending on the extension."""
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)

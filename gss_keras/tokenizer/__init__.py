@@ -1,4 +1,4 @@
-"""The tokenizer: a discrete VAE between maskiges and tokens."""
+"""The tokenizer, a discrete VAE between maskiges and tokens."""
 
 from gss_keras.tokenizer.discrete_vae import DiscreteVAE
 

@@ -1,33 +1,34 @@
-"""The parts of the discrete VAE: residual blocks, groups and token lookup."""
+"""Building blocks of the discrete VAE: residual blocks, pooling, embedding."""
 
 import keras
 from keras import ops
 
 from gss_keras.layers.convolution import Conv2D
-from gss_keras.ops.backend import add_scaled, halve
+from gss_keras.ops.backend import add_scaled, max_pool_2x2
 from gss_keras.ops.upsampling import convolve_upsampled, upsample
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class ResidualBlock(keras.layers.Layer):
-    """Add four convolutions in a bottleneck to their own input.
+    """Apply a pre-activation bottleneck residual block of four convolutions.
 
-    The bottleneck is a quarter of the output's width. The branch is scaled
-    by a small constant, so that a deep stack starts near the identity.
+    The bottleneck has a quarter of the output's channels. The residual branch
+    is scaled by a small constant, so that a deep stack starts near the
+    identity.
 
     Args:
-        filters: int, a multiple of 4. Channels going out.
-        kernel_sizes: four ints. Sizes of the convolutions, in order.
-        gain: float. Constant factor of the branch.
-        is_upsampling: bool. Whether the input is doubled in height and width
-            first, by repeating each position. Needs kernels of sizes 1 and 3
-            in front: what they do is done before the map has grown, with the
-            same result at half the work or less.
+        filters: int, a multiple of 4. Number of output channels.
+        kernel_sizes: four ints. Kernel sizes of the convolutions, in order.
+        gain: float. Constant factor of the residual branch.
+        is_upsampling: bool. Whether the input is upsampled by a factor of 2
+            first, nearest neighbor. The first kernel sizes must be 1 and 3:
+            these convolutions are computed at low resolution, with the same
+            result at half the FLOPs or less.
 
     Raises:
         ValueError: If `filters` is not a positive multiple of 4,
-            `kernel_sizes` does not hold four sizes, or `is_upsampling` asks
-            for others.
+            `kernel_sizes` does not hold four sizes, or they do not begin with
+            1 and 3 although `is_upsampling` is set.
 
     Example:
     >>> block = ResidualBlock(8, kernel_sizes=(3, 3, 3, 1), gain=0.1)
@@ -53,8 +54,8 @@ class ResidualBlock(keras.layers.Layer):
             )
         if is_upsampling and tuple(kernel_sizes[:2]) != (1, 3):
             raise ValueError(
-                "`kernel_sizes` must begin with 1 and 3 where "
-                f"`is_upsampling` is set. Received: kernel_sizes={kernel_sizes}"
+                "`kernel_sizes` must begin with 1 and 3 if `is_upsampling` "
+                f"is set. Received: kernel_sizes={kernel_sizes}"
             )
         super().__init__(**kwargs)
         self.filters = filters
@@ -71,12 +72,12 @@ class ResidualBlock(keras.layers.Layer):
         self.shortcut = None
 
     @property
-    def reach(self):
-        """How many positions away from a result its causes may lie."""
+    def receptive_radius(self):
+        """Radius of the receptive field, in positions of the output."""
         return sum(size // 2 for size in self.kernel_sizes)
 
     def build(self, input_shape):
-        """Create the convolutions; a shortcut where channels change."""
+        """Build the convolutions, and a 1x1 shortcut if channels change."""
         if input_shape[-1] != self.filters:
             self.shortcut = Conv2D(self.filters, 1, name="shortcut")
             self.shortcut.build(input_shape)
@@ -87,21 +88,21 @@ class ResidualBlock(keras.layers.Layer):
 
     def call(self, inputs):
         """Return `shortcut(inputs) + gain * branch(inputs)`."""
-        kept = inputs if self.shortcut is None else self.shortcut(inputs)
-        branch, others = inputs, self.convolutions
+        skip = inputs if self.shortcut is None else self.shortcut(inputs)
+        branch, convolutions = inputs, self.convolutions
         if self.is_upsampling:
-            kept = upsample(kept)
-            pointwise, convolution, *others = others
+            skip = upsample(skip)
+            pointwise, convolution, *convolutions = convolutions
             branch = ops.relu(pointwise(ops.relu(branch)))
             branch = convolve_upsampled(
                 branch, convolution.kernel, convolution.bias
             )
-        for convolution in others:
+        for convolution in convolutions:
             branch = convolution(ops.relu(branch))
-        return add_scaled(kept, branch, self.gain)
+        return add_scaled(skip, branch, self.gain)
 
     def compute_output_shape(self, input_shape):
-        """Return the shape with `filters` channels, doubled if upsampling."""
+        """Return the output shape: `filters` channels, upsampled or not."""
         batch, *sides, _ = input_shape
         factor = 2 if self.is_upsampling else 1
         sides = (side and side * factor for side in sides)
@@ -119,19 +120,19 @@ class ResidualBlock(keras.layers.Layer):
         return config
 
 
-@keras.saving.register_keras_serializable(package="gss_keras")
-class Halving(keras.layers.Layer):
-    """Keep the largest of each 2 x 2 positions, channel by channel.
+@keras.saving.register_keras_serializable(package="gss_keras", name="Halving")
+class MaxPool2x2(keras.layers.Layer):
+    """Apply 2x2 max pooling of stride 2, see `ops.backend.max_pool_2x2`.
 
     Example:
     >>> maps = keras.ops.reshape(keras.ops.arange(8.0), (1, 2, 4, 1))
-    >>> [float(value) for value in Halving()(maps)[0, 0, :, 0]]
+    >>> [float(value) for value in MaxPool2x2()(maps)[0, 0, :, 0]]
     [5.0, 7.0]
     """
 
     def call(self, inputs):
-        """Return the map of half the height and width."""
-        return halve(inputs)
+        """Return the feature map of half the height and width."""
+        return max_pool_2x2(inputs)
 
     def compute_output_shape(self, input_shape):
         """Return the shape with height and width halved, where known."""
@@ -141,15 +142,14 @@ class Halving(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class TokenLookup(keras.layers.Layer):
-    """Turn each token into its feature vector.
+    """Embed tokens: the lookup form of a 1x1 convolution on one-hot tokens.
 
-    What a 1x1 convolution does to one-hot tokens is to pick one row of its
-    kernel, so whole tokens are looked up. Probabilities over the codebook
-    mix the rows instead.
+    Integer tokens are looked up as rows of the kernel. Probabilities over the
+    codebook, through which gradients flow, are multiplied by the kernel.
 
     Args:
         codebook_size: int. Number of tokens.
-        filters: int. Length of a feature vector.
+        filters: int. Size of an embedding.
 
     Example:
     >>> lookup = TokenLookup(codebook_size=16, filters=3)
@@ -172,7 +172,7 @@ class TokenLookup(keras.layers.Layer):
         self.built = True
 
     def call(self, tokens):
-        """Look tokens up, or mix the rows by probabilities.
+        """Return the embeddings of tokens, or their expectation.
 
         Args:
             tokens: int `(batch, h, w)` in `[0, codebook_size)`, or float
@@ -188,7 +188,7 @@ class TokenLookup(keras.layers.Layer):
         return rows + self.bias
 
     def compute_output_shape(self, input_shape):
-        """Return the shape of the feature map, for int tokens."""
+        """Return the shape of the embeddings."""
         return (*input_shape[:3], self.filters)
 
     def get_config(self):
@@ -199,26 +199,26 @@ class TokenLookup(keras.layers.Layer):
 
 
 def residual_groups(inputs, widths, blocks, gain, kernel_sizes, resample):
-    """Run groups of residual blocks, resampling the map between them.
+    """Stack groups of residual blocks, with resampling between groups.
 
     Args:
         inputs: Symbolic float `(batch, height, width, channels)`.
         widths: ints. Channels of each group.
-        blocks: int. Residual blocks in a group.
+        blocks: int. Residual blocks per group.
         gain: float. Factor of every residual branch.
-        kernel_sizes: four ints. Sizes of the convolutions in a block.
-        resample: "down" to halve the map between groups by the largest of
-            each 2 x 2 positions, "up" to double it by repeating each.
+        kernel_sizes: four ints. Kernel sizes of the convolutions in a block.
+        resample: "down" for 2x2 max pooling between groups, "up" for
+            nearest-neighbor upsampling by a factor of 2.
 
     Returns:
         Symbolic float `(batch, height * s, width * s, widths[-1])`, where `s`
-        is 2 or 1/2, to the power of the groups less one.
+        is 1/2 or 2, to the power of the number of groups minus one.
     """
     features = inputs
     for group, width in enumerate(widths, start=1):
         is_later = group > 1
         if is_later and resample == "down":
-            features = Halving()(features)
+            features = MaxPool2x2()(features)
         is_upsampling = is_later and resample == "up"
         for block in range(1, blocks + 1):
             features = ResidualBlock(
@@ -231,12 +231,12 @@ def residual_groups(inputs, widths, blocks, gain, kernel_sizes, resample):
     return keras.layers.ReLU()(features)
 
 
-def unfold_patches(features, patch):
-    """Lay the channels of each position out as a square of pixels.
+def depth_to_space(features, patch):
+    """Rearrange the channels of each position to a patch of pixels.
 
     Args:
         features: Float `(batch, h, w, patch * patch * channels)`.
-        patch: int. Width of the square.
+        patch: int. Side of a patch in pixels.
 
     Returns:
         Float `(batch, h * patch, w * patch, channels)`.
@@ -246,5 +246,5 @@ def unfold_patches(features, patch):
     _, height, width, channels = ops.shape(features)
     channels = channels // patch**2
     shape = (-1, height, width, patch, patch, channels)
-    squares = ops.transpose(ops.reshape(features, shape), (0, 1, 3, 2, 4, 5))
-    return ops.reshape(squares, (-1, height * patch, width * patch, channels))
+    patches = ops.transpose(ops.reshape(features, shape), (0, 1, 3, 2, 4, 5))
+    return ops.reshape(patches, (-1, height * patch, width * patch, channels))

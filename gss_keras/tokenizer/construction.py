@@ -1,9 +1,11 @@
-"""Writes a vocabulary of shapes into the weights of a `DiscreteVAE`.
+"""Construct the weights of a `DiscreteVAE` from a codebook of shapes.
 
-The encoder compares pixels: its first convolution has a channel for each
-comparison that a token cares about, and the logits add the disagreements up,
-so the most likely token is the one that is wrong by least. The decoder
-looks up which pixel copies what, and copies.
+Nothing is trained. The encoder computes the reconstruction error of each
+token: every channel of its convolution and ReLU is a difference of two
+pixels, and a token's logit is minus the weighted sum of those differences
+that are errors of this token, so the argmax has the smallest error. The
+decoder embeds each token as a color and as gates, which select from which
+patch each pixel copies its color.
 """
 
 import numpy as np
@@ -17,32 +19,33 @@ from gss_keras.tokenizer.shape_codes import (
     CENTER,
     NEIGHBORS,
     OWN,
+    PATCH,
     PIXELS,
-    SQUARE,
 )
 
-# Costs are in units of one pixel that is wrong by the whole range of one
-# channel. The next color of the lattice is at least 0.23 away.
-OUTLINE_COST = 0.2  # a plain token where plain is right
-STROKE_COST = 0.22  # an outline where no color has to be named
-RAGGED_COST = 0.7  # a neighbor that is not plain is a poor one to copy
-COLOR_COST = 2.0  # of the squared distance to the color named
-KNOTS = 6  # of the straight pieces that stand for a square
-KERNEL = 3 * SQUARE  # the square and its neighbors
-COLOR_SHIFT = 2.3  # makes logits of colors positive, so that ReLU keeps them
-GATE = 6.0  # more than any shifted logit
+# A cost of 1 is the error of one pixel by the whole range of one color channel.
+# Neighboring colors of the lattice are at least 0.23 apart.
+OUTLINE_COST = 0.2  # prefers tokens of uniform patches to outlines
+STROKE_COST = 0.22  # prefers outlines to strokes
+RAGGED_COST = 0.7  # per corner, for copying from a patch of several colors
+COLOR_COST = 2.0  # factor of the squared distance to the token's color
+KNOTS = 6  # linear pieces that approximate the square function
+KERNEL = 3 * PATCH  # the patch and its neighbors
+COLOR_SHIFT = 2.3  # makes color logits positive, so that ReLU passes them
+GATE = 6.0  # above any shifted color logit
 
 
 def build_tokenizer(codes, name="maskige"):
-    """Build the tokenizer that speaks a vocabulary.
+    """Build a tokenizer with a given codebook.
 
     Args:
-        codes: `ShapeCodes`.
+        codes: `ShapeCodes`, the codebook.
         name: Name of the model.
 
     Returns:
-        A `DiscreteVAE` of stride 4 whose tokens are, in this order, the plain
-        colors, the outlines, and the strokes, each in every color.
+        A `DiscreteVAE` of stride 4. Its tokens are, in this order, the colors
+        of uniform patches, the outlines, and each stroke in every stroke
+        color.
     """
     channels, kernel, bias, scores, offsets = _encoder_weights(codes)
     tokenizer = DiscreteVAE(
@@ -54,7 +57,7 @@ def build_tokenizer(codes, name="maskige"):
         decoder_hidden=3 * PIXELS * (OWN + 1),
         decoder_initial=84,
         input_kernel=KERNEL,
-        patch=SQUARE,
+        patch=PATCH,
         residual_gain=1.0,
         output_channels=3,
         name=name,
@@ -65,8 +68,8 @@ def build_tokenizer(codes, name="maskige"):
     return tokenizer
 
 
-class _Comparisons:
-    """Channels of the encoder, made on demand, and their part in logits."""
+class _ErrorTerms:
+    """Collect the encoder's channels and their weights in the logits."""
 
     def __init__(self, num_codes):
         self._channels = {}
@@ -75,13 +78,14 @@ class _Comparisons:
         self.offsets = np.zeros(num_codes, "float32")
 
     def add(self, tokens, channel, weight):
-        """Let a channel count for some tokens.
+        """Add a weighted channel to the logits of some tokens.
 
         Args:
             tokens: Index of tokens.
-            channel: Tuple `(plus, minus, color, knot)`: the ReLU of one pixel
-                minus another (or none), minus a constant.
-            weight: float or float array, one for each token.
+            channel: Tuple `(plus, minus, color, knot)`: ReLU of the pixel
+                `plus` minus the pixel `minus` (or None) minus the constant
+                `knot`, in one color channel.
+            weight: float or float array with one value per token.
         """
         if channel not in self._channels:
             self._channels[channel] = len(self._channels)
@@ -89,17 +93,21 @@ class _Comparisons:
         self._scores[self._channels[channel]][tokens] += weight
 
     def add_difference(self, tokens, one, other, weight=1.0):
-        """Subtract what two pixels differ by, in all three colors."""
+        """Subtract the L1 distance of two pixels' colors from logits."""
         if one == other:
             return
         for color in range(3):
-            # |d| = 2 relu(d) - d takes one channel where relu(-d) takes two.
+            # |d| = 2 relu(d) - d needs one channel for the difference;
+            # relu(d) + relu(-d) would need two.
             self.add(tokens, (one, other, color, 0), -2 * weight)
             self.add(tokens, (one, None, color, 0), weight)
             self.add(tokens, (other, None, color, 0), -weight)
 
     def add_distance(self, tokens, pixel, colors):
-        """Subtract the squared distance of a pixel to each token's color."""
+        """Subtract the squared distance of a pixel to each token's color.
+
+        The square of the pixel's value is approximated piecewise linearly.
+        """
         for color in range(3):
             self.add(
                 tokens,
@@ -112,7 +120,7 @@ class _Comparisons:
         self.offsets[tokens] -= COLOR_COST * (colors**2).sum(-1)
 
     def weights(self):
-        """Return number of channels, kernel, bias and score of channels."""
+        """Return the number of channels, kernel, bias and logit weights."""
         count = len(self._channels) + -len(self._channels) % 4
         kernel = np.zeros((KERNEL, KERNEL, 3, count), "float32")
         bias = np.zeros(count, "float32")
@@ -128,63 +136,73 @@ class _Comparisons:
 
 
 def _encoder_weights(codes):
-    comparisons = _Comparisons(len(codes))
+    terms = _ErrorTerms(len(codes))
     num_colors, num_outlines = len(codes.colors), len(codes.outlines)
-    plain = np.arange(num_colors)
+    uniform = np.arange(num_colors)
     for pixel in range(PIXELS):
-        comparisons.add_difference(plain, _pixel(pixel), _pixel(CENTER))
-    comparisons.add_distance(plain, _pixel(CENTER), codes.colors)
+        terms.add_difference(uniform, _pixel(pixel), _pixel(CENTER))
+    terms.add_distance(uniform, _pixel(CENTER), codes.colors)
     for number, shape in enumerate(codes.outlines):
         token = np.array([num_colors + number])
-        comparisons.offsets[token] -= OUTLINE_COST
-        _compare_copies(comparisons, token, shape)
+        terms.offsets[token] -= OUTLINE_COST
+        _add_copied_pixels(terms, token, shape)
     first = num_colors + num_outlines
     for shape in codes.strokes:
         tokens = np.arange(len(codes.stroke_colors)) + first
         first += len(tokens)
-        comparisons.offsets[tokens] -= STROKE_COST
-        _compare_copies(comparisons, tokens, shape)
+        terms.offsets[tokens] -= STROKE_COST
+        _add_copied_pixels(terms, tokens, shape)
         own = np.flatnonzero(shape == OWN)
         middle = _pixel(own[len(own) // 2])
         for pixel in own:
-            comparisons.add_difference(tokens, _pixel(pixel), middle)
-        comparisons.add_distance(tokens, middle, codes.stroke_colors)
-    return (*comparisons.weights(), comparisons.offsets)
+            terms.add_difference(tokens, _pixel(pixel), middle)
+        terms.add_distance(tokens, middle, codes.stroke_colors)
+    return (*terms.weights(), terms.offsets)
 
 
-def _compare_copies(comparisons, tokens, shape):
-    """Compare pixels with the neighbors they copy, which must be plain."""
+def _add_copied_pixels(terms, tokens, shape):
+    """Add the errors of pixels that copy the color of a neighboring patch.
+
+    The neighbor must be uniform: its corners are compared to its center, too.
+    """
     for source in set(shape.tolist()) - {OWN}:
-        named = _pixel(CENTER, source)
+        center = _pixel(CENTER, source)
         for pixel in np.flatnonzero(shape == source):
-            comparisons.add_difference(tokens, _pixel(pixel), named)
-        for corner in (0, SQUARE - 1, PIXELS - SQUARE, PIXELS - 1):
-            comparisons.add_difference(
-                tokens, _pixel(corner, source), named, RAGGED_COST
+            terms.add_difference(tokens, _pixel(pixel), center)
+        for corner in (0, PATCH - 1, PIXELS - PATCH, PIXELS - 1):
+            terms.add_difference(
+                tokens, _pixel(corner, source), center, RAGGED_COST
             )
 
 
 def _pixel(number, source=None):
-    """Return row and column in the kernel of a pixel of some square."""
+    """Return a pixel's row and column in the encoder's kernel.
+
+    Args:
+        number: Index of the pixel in its patch, row by row.
+        source: Index of a neighboring patch in `NEIGHBORS`, or None for the
+            patch itself.
+    """
     row, column = (0, 0) if source is None else NEIGHBORS[source]
     return (
-        SQUARE * (1 + row) + number // SQUARE,
-        SQUARE * (1 + column) + number % SQUARE,
+        PATCH * (1 + row) + number // PATCH,
+        PATCH * (1 + column) + number % PATCH,
     )
 
 
 def _write_decoder(tokenizer, codes):
-    """Set the weights that copy colors to pixels."""
-    tokenizer.lookup.set_weights([_lookup_rows(codes), np.zeros(84)])
+    """Set the decoder's weights, which copy colors to pixels."""
+    tokenizer.lookup.set_weights([_token_embeddings(codes), np.zeros(84)])
     block = tokenizer.decoder.get_layer("group_1_block_1")
-    # Channels: source, pixel, color. Open gates lift them above zero.
+    # Channels: source, pixel, color. The shortcut adds 0 to a color whose
+    # gate is open, and -GATE otherwise, which the ReLU sets to zero.
     kernel = np.zeros((84, OWN + 1, PIXELS, 3), "float32")
     gates = np.arange((OWN + 1) * PIXELS)
     kernel.reshape(84, -1, 3)[3 + gates, gates] = GATE
     kernel = kernel.reshape(1, 1, 84, -1)
     block.shortcut.set_weights([kernel, np.full(kernel.shape[-1], -GATE)])
     for convolution, weights in zip(
-        block.convolutions, _copying_weights(block.filters), strict=True
+        block.convolutions, _copy_weights(block.filters), strict=True
     ):
         convolution.set_weights(weights)
     kernel = np.eye(3 * PIXELS, dtype="float32")[None].repeat(OWN + 1, 0)
@@ -193,17 +211,18 @@ def _write_decoder(tokenizer, codes):
     tokenizer.decoder.get_layer("output").set_weights([kernel, bias])
 
 
-def _copying_weights(filters):
-    """Return kernel and bias of the four convolutions that move colors.
+def _copy_weights(filters):
+    """Return kernels and biases of the four convolutions that copy colors.
 
-    A neighbor may itself be an outline, without a color to copy. So each
-    square first finds out the color of its center, which may be a copy too,
-    even of a copy; then pixels copy these.
+    A neighbor may itself be an outline, without a color of its own. So the
+    first three convolutions resolve the color of each patch's center, which
+    may be a copy, or a copy of a copy. The fourth copies these colors to
+    pixels.
     """
     hidden = filters // 4
     sources = (*NEIGHBORS, (0, 0))
-    # Channels: own color; gate of the center from each source; color of the
-    # center from each source, zero where that gate is closed.
+    # Channels: own color; the center's gate of each source; the center's color
+    # copied from each source, zero if that gate is closed.
     own, gates, copies = 0, 3, 3 + len(sources)
     first = np.zeros((1, 1, 84, hidden), "float32")
     second, third = np.zeros((2, 3, 3, hidden, hidden), "float32")
@@ -214,29 +233,34 @@ def _copying_weights(filters):
     second[1, 1, own + colors, own + colors] = 1
     third[1, 1, own + colors, own + colors] = 1
     for source, (row, column) in enumerate(sources):
-        place = 1 + row, 1 + column
+        offset = 1 + row, 1 + column
         center, copied = gates + source, copies + 3 * source + colors
         first[0, 0, 3 + PIXELS * source + CENTER, center] = 1
         second[1, 1, center, center] = 1
-        second[*place, own + colors, copied] = 1
+        second[*offset, own + colors, copied] = 1
         second[1, 1, center, copied] = third[1, 1, center, copied] = GATE
         bias[copied] = -GATE
         for other in range(len(sources)):
-            found = copies + 3 * other + colors
-            third[*place, found, copied] = 1
+            resolved = copies + 3 * other + colors
+            third[*offset, resolved, copied] = 1
             if source != OWN:
-                fourth[*place, found, source, :, colors] = 1
+                fourth[*offset, resolved, source, :, colors] = 1
     fourth[1, 1, own + colors, OWN, :, colors] = 1
-    none = np.zeros(hidden, "float32")
+    no_bias = np.zeros(hidden, "float32")
     fourth = fourth.reshape(3, 3, hidden, filters)
-    last = np.zeros(filters, "float32")
-    return [first, none], [second, bias], [third, bias], [fourth, last]
+    last_bias = np.zeros(filters, "float32")
+    return (
+        [first, no_bias],
+        [second, bias],
+        [third, bias],
+        [fourth, last_bias],
+    )
 
 
-def _lookup_rows(codes):
-    """Return what each token knows: its color, and gates of its pixels."""
+def _token_embeddings(codes):
+    """Return the embedding of each token: its color logits and pixel gates."""
     num_strokes = len(codes.strokes)
-    named = np.concatenate(
+    colors = np.concatenate(
         [
             _color_logits(codes.colors),
             np.zeros((len(codes.outlines), 3)),
@@ -251,10 +275,11 @@ def _lookup_rows(codes):
         ]
     )
     gates = shapes[:, None, :] == np.arange(OWN + 1)[:, None]
-    rows = np.concatenate([named, gates.reshape(len(gates), -1)], axis=1)
+    rows = np.concatenate([colors, gates.reshape(len(gates), -1)], axis=1)
     return np.pad(rows, ((0, 0), (0, 84 - rows.shape[1]))).astype("float32")
 
 
 def _color_logits(colors):
-    squeezed = PIXEL_SCALE * colors + PIXEL_OFFSET
-    return np.log(squeezed / (1 - squeezed)) + COLOR_SHIFT
+    """Return the inverse sigmoid of colors, shifted to positive values."""
+    pixels = PIXEL_SCALE * colors + PIXEL_OFFSET
+    return np.log(pixels / (1 - pixels)) + COLOR_SHIFT

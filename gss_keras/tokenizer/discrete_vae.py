@@ -1,4 +1,4 @@
-"""The discrete VAE: turns a maskige into tokens and back."""
+"""The discrete VAE, the tokenizer between maskiges and tokens."""
 
 import keras
 from keras import ops
@@ -8,58 +8,59 @@ from gss_keras.ops.backend import argmax
 from gss_keras.saving.presets import PresetMixin
 from gss_keras.tokenizer.blocks import (
     TokenLookup,
+    depth_to_space,
     residual_groups,
-    unfold_patches,
 )
-from gss_keras.tokenizer.saving_memory import describe, paint
+from gss_keras.tokenizer.strips import decode_in_strips, encode_in_strips
 
-# DALL-E squeezes pixels from [0, 1] into [0.1, 0.9], away from the ends of
-# the sigmoid that its decoder answers with.
+# DALL-E maps pixels from [0, 1] to [0.1, 0.9], so that the decoder's sigmoid
+# need not saturate.
 PIXEL_SCALE = 0.8
 PIXEL_OFFSET = 0.1
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class DiscreteVAE(PresetMixin, keras.Model):
-    """Tokenize maskiges: image to tokens, and tokens back to an image.
+    """Tokenize maskiges with DALL-E's discrete VAE.
 
-    Each token stands for a square of `stride` x `stride` pixels, seen in
-    the context of its neighbors. The defaults are DALL-E's; the bundled
-    compact tokenizer is the same class with smaller numbers.
+    The encoder maps a maskige to logits over the codebook, one token for each
+    patch of `stride` x `stride` pixels and its context; the decoder maps
+    tokens back to a maskige. The defaults are DALL-E's. The bundled compact
+    tokenizer is the same class with smaller sizes.
 
     Args:
-        codebook_size: int. Number of different tokens.
+        codebook_size: int. Number of tokens.
         hidden: int, a multiple of 4. Channels of the finest group.
-        groups: int. Groups of blocks, each at half the resolution of the one
-            before. The stride is `patch * 2 ** (groups - 1)`.
-        blocks: int. Residual blocks in a group.
-        decoder_initial: int. Length of the vector a token is looked up as.
-        width_multipliers: ints, one for each group from full resolution to
-            tokens, or `None` for `1, 2, 4, ...`. Channels of a group are its
-            multiplier times `hidden`.
-        input_kernel: int. Size of the encoder's first convolution.
+        groups: int. Groups of residual blocks, each at half the resolution of
+            the one before. The stride is `patch * 2 ** (groups - 1)`.
+        blocks: int. Residual blocks per group.
+        decoder_initial: int. Size of a token's embedding.
+        width_multipliers: ints, one per group from full resolution to tokens,
+            or `None` for `1, 2, 4, ...`. A group has its multiplier times
+            `hidden` channels.
+        input_kernel: int. Kernel size of the encoder's first convolution.
         encoder_blocks: int, or `None` for as many as in the decoder. Residual
-            blocks in a group of the encoder, possibly 0.
+            blocks per group of the encoder, possibly 0.
         decoder_hidden: int, or `None` for the same as in the encoder. Channels
             of the decoder's finest group.
-        patch: int. Width of the square of pixels that the first convolution
-            strides over and the last one paints at once. 1 is DALL-E; more
-            saves the costly work at full resolution.
+        patch: int. Stride of the encoder's first convolution, and block size
+            of the depth-to-space operation after the decoder. 1 for DALL-E;
+            larger values avoid expensive layers at full resolution.
         residual_gain: float, or `None` for DALL-E's
             `1 / (groups * blocks) ** 2`. Factor of every residual branch.
-        output_channels: int, at least 3. Channels of the decoder, of which
-            the first 3 are the colors. DALL-E's other 3 are scales.
+        output_channels: int, at least 3. Channels of the decoder, the first 3
+            of which are the color logits. DALL-E's other 3 are scales.
 
     Call arguments:
         maskige: float `(batch, height, width, 3)` in [0, 1], where height and
             width are multiples of the stride.
 
     Returns:
-        The maskige after the trip through tokens, same shape and range.
+        The reconstructed maskige, same shape and range.
 
     Raises:
-        ValueError: If an argument is out of range, or a maskige does not fit
-            the stride.
+        ValueError: If an argument is out of range, or the size of a maskige is
+            not a multiple of the stride.
 
     Example:
     >>> tokenizer = DiscreteVAE(
@@ -107,7 +108,7 @@ class DiscreteVAE(PresetMixin, keras.Model):
         multipliers = width_multipliers or [2**i for i in range(groups)]
         if len(multipliers) != groups:
             raise ValueError(
-                "`width_multipliers` must hold one number for each of "
+                "`width_multipliers` must hold one number for each of the "
                 f"{groups} groups. "
                 f"Received: width_multipliers={width_multipliers}"
             )
@@ -119,7 +120,7 @@ class DiscreteVAE(PresetMixin, keras.Model):
             for multiplier in multipliers[::-1]
         ]
 
-        # Layers, each built here, so that weights exist from the start.
+        # All layers are built here, so that weights can be loaded at once.
         self.encoder = _build_encoder(
             widths,
             blocks if encoder_blocks is None else encoder_blocks,
@@ -157,15 +158,17 @@ class DiscreteVAE(PresetMixin, keras.Model):
 
     @property
     def stride(self):
-        """Width and height in pixels of the square one token stands for."""
+        """Side in pixels of the patch of a token."""
         return self.patch * 2 ** (self.groups - 1)
 
     def call(self, maskige):
-        """Send a maskige through its tokens and back."""
+        """Return the reconstructed maskige."""
         return self.decode(self.encode(maskige))
 
     def encode(self, maskige):
-        """Return the most likely token of every square.
+        """Encode a maskige to its most likely tokens.
+
+        Large maskiges are encoded in strips, which takes less memory.
 
         Args:
             maskige: float `(batch, height, width, 3)` in [0, 1].
@@ -174,11 +177,13 @@ class DiscreteVAE(PresetMixin, keras.Model):
             int32 `(batch, height / stride, width / stride)` in
             `[0, codebook_size)`.
         """
-        features = describe(self.encoder, self._squeeze(maskige), self.patch)
+        features = encode_in_strips(
+            self.encoder, self._to_pixels(maskige), self.patch
+        )
         return argmax(self.to_logits(features))
 
     def encode_logits(self, maskige):
-        """Score every token of the codebook for every square.
+        """Return the token logits of a maskige.
 
         Args:
             maskige: float `(batch, height, width, 3)` in [0, 1].
@@ -190,7 +195,7 @@ class DiscreteVAE(PresetMixin, keras.Model):
         return self.to_logits(self.encode_features(maskige))
 
     def encode_features(self, maskige):
-        """Describe every square by a vector, just before the codebook.
+        """Return the encoder's features, from which logits are computed.
 
         Args:
             maskige: float `(batch, height, width, 3)` in [0, 1].
@@ -198,18 +203,18 @@ class DiscreteVAE(PresetMixin, keras.Model):
         Returns:
             Float `(batch, height / stride, width / stride, channels)`.
         """
-        return self.encoder(self._squeeze(maskige))
+        return self.encoder(self._to_pixels(maskige))
 
-    def _squeeze(self, maskige):
+    def _to_pixels(self, maskige):
         maskige = ops.convert_to_tensor(maskige)
         _check_maskige(maskige, self.stride)
         return PIXEL_SCALE * maskige + PIXEL_OFFSET
 
     def decode(self, tokens):
-        """Paint tokens as an image.
+        """Decode tokens to a maskige.
 
-        Large maps of whole tokens are decoded in strips, which takes less
-        memory. Probabilities, through which gradients may go, are not.
+        Large maps of integer tokens are decoded in strips, which takes less
+        memory. Probabilities, through which gradients flow, are not.
 
         Args:
             tokens: int `(batch, h, w)` tokens, or float
@@ -221,13 +226,15 @@ class DiscreteVAE(PresetMixin, keras.Model):
         tokens = ops.convert_to_tensor(tokens)
         features = self.lookup(tokens)
         if "int" in keras.backend.standardize_dtype(tokens.dtype):
-            colors = paint(self.decoder, features, self._colors, self.patch)
+            colors = decode_in_strips(
+                self.decoder, features, self._to_colors, self.patch
+            )
         else:
             colors = self.decode_features(features)
         return ops.clip(colors, 0.0, 1.0)
 
     def decode_features(self, features):
-        """Paint looked-up tokens, without clipping the colors.
+        """Decode token embeddings to colors, without clipping them.
 
         Args:
             features: float `(batch, h, w, decoder_initial)`.
@@ -235,15 +242,15 @@ class DiscreteVAE(PresetMixin, keras.Model):
         Returns:
             Float `(batch, h * stride, w * stride, 3)` in [-0.125, 1.125].
         """
-        return self._colors(self.decoder(features))
+        return self._to_colors(self.decoder(features))
 
-    def _colors(self, outputs):
-        outputs = unfold_patches(outputs, self.patch)
+    def _to_colors(self, outputs):
+        outputs = depth_to_space(outputs, self.patch)
         colors = ops.sigmoid(outputs[..., :3])
         return (colors - PIXEL_OFFSET) / PIXEL_SCALE
 
     def compute_output_shape(self, input_shape):
-        """Return the shape of the maskige, which does not change."""
+        """Return the input shape."""
         return tuple(input_shape)
 
     def get_config(self):
@@ -267,7 +274,7 @@ class DiscreteVAE(PresetMixin, keras.Model):
 
 
 def _build_encoder(widths, blocks, gain, input_kernel, patch):
-    """Return the functional model from pixels to features."""
+    """Build the functional model from pixels to features."""
     pixels = keras.Input((None, None, 3), name="pixels")
     features = Conv2D(
         widths[0], input_kernel, strides=patch, padding="same", name="input"
@@ -279,7 +286,7 @@ def _build_encoder(widths, blocks, gain, input_kernel, patch):
 
 
 def _build_decoder(decoder_initial, widths, blocks, gain, output_channels):
-    """Return the functional model from looked-up tokens to color logits."""
+    """Build the functional model from token embeddings to color logits."""
     inputs = keras.Input((None, None, decoder_initial), name="features")
     features = residual_groups(
         inputs, widths, blocks, gain, (1, 3, 3, 3), resample="up"

@@ -1,38 +1,40 @@
-"""Finds the shapes that squares of a label map have, by counting.
+"""Select the most frequent shapes in the patches of label maps.
 
-Most squares hold one class. Where an outline passes, the classes on either
-side nearly always fill a neighboring square, so that a token need not name
-colors at all: it says which pixels copy which neighbor. Thin things, which
-fill no square, get tokens with a color of their own.
+Most patches are uniform: they have a single class. At the outline between two
+classes, each of them nearly always fills a neighboring patch, so a token need
+not encode colors at all: it encodes which pixels copy which neighbor. Thin
+objects, which fill no patch, have tokens with a color of their own: strokes.
 """
 
 import dataclasses
 
 import numpy as np
 
-SQUARE = 4
-PIXELS = SQUARE * SQUARE
-# Row and column of the neighbors a pixel may copy: left, right, up, down.
+PATCH = 4  # side in pixels
+PIXELS = PATCH * PATCH
+# Row and column offsets of the patches to copy from: left, right, up, down.
 NEIGHBORS = ((0, -1), (0, 1), (-1, 0), (1, 0))
 OWN = len(NEIGHBORS)
 LEFT, RIGHT = 0, 1
-# The pixel that names the color of a plain square.
+# Index of the pixel that represents the color of a uniform patch.
 CENTER = 5
 _BITS = 1 << np.arange(PIXELS)
 
 
 @dataclasses.dataclass(frozen=True)
 class ShapeCodes:
-    """The vocabulary of a tokenizer.
+    """Codebook of a tokenizer that `build_tokenizer` constructs.
 
     Attributes:
-        colors: float `(num_colors, 3)` in [0, 1]. One plain token each.
-        outlines: int `(num_outlines, 16)`. For each pixel of the square, row
-            by row, the neighbor whose color it copies, in `[0, 4)`.
-        strokes: int `(num_strokes, 16)`. The same, or 4 where the pixel has
-            the token's own color. One token for each stroke and color.
-        stroke_colors: float `(num_stroke_colors, 3)` in [0, 1]. Fewer than
-            the plain ones: thin things matter where classes are few.
+        colors: float `(num_colors, 3)` in [0, 1]. One token per color, for
+            uniform patches.
+        outlines: int `(num_outlines, 16)`. One token per outline: for each
+            pixel of the patch, row by row, the index in `[0, 4)` of the
+            neighbor whose color it copies.
+        strokes: int `(num_strokes, 16)`. As `outlines`, or 4 if the pixel has
+            the token's own color. One token per stroke and stroke color.
+        stroke_colors: float `(num_stroke_colors, 3)` in [0, 1]. These are
+            fewer than `colors`: thin objects matter if there are few classes.
     """
 
     colors: np.ndarray
@@ -46,11 +48,14 @@ class ShapeCodes:
 
 
 def lattice_colors(levels=(6, 6, 9)):
-    """Return every second point of a grid of colors: float32 in [0, 1].
+    """Return the colors of a checkerboard lattice in the RGB cube.
 
     Args:
         levels: three ints. Levels of red, green and blue. With the default,
-            the 162 colors lie at least 60 of 255 apart.
+            the 162 colors are at least 60 of 255 apart.
+
+    Returns:
+        Float32 `(num_colors, 3)` in [0, 1], every second point of the grid.
 
     Example:
     >>> lattice_colors().shape
@@ -62,122 +67,124 @@ def lattice_colors(levels=(6, 6, 9)):
 
 
 def count_shapes(maps, num_outlines, num_strokes):
-    """Choose the shapes that spare most wrong pixels on label maps.
+    """Select the shapes that best cover the patches of label maps, greedily.
 
-    Shapes are taken one after the other: the one that explains most pixels
-    of the squares that no shape before explains.
+    Each step selects the shape that saves most wrong pixels in those patches
+    that no shape covers yet: a greedy weighted maximum coverage.
 
     Args:
         maps: Iterable of int arrays `(height, width)`, ids of regions.
-        num_outlines: int. Shapes of neighbors' colors to keep.
-        num_strokes: int. Shapes with a color of their own to keep.
+        num_outlines: int. Number of outlines to select.
+        num_strokes: int. Number of strokes to select.
 
     Returns:
-        A pair of int arrays, as in `ShapeCodes`.
+        A pair of int arrays, `outlines` and `strokes` of `ShapeCodes`.
     """
-    outlines, strokes = _Tally(), _Tally()
+    outlines, strokes = _Coverage(), _Coverage()
     for regions in maps:
-        squares, beside = _outlined_squares(regions)
-        equal = squares[:, :, None] == beside[:, None, :]
-        is_explained = _tally_outlines(outlines, equal, beside)
-        _tally_strokes(strokes, squares, equal, beside, ~is_explained)
-        outlines.next_map(len(squares))
-        strokes.next_map(len(squares))
+        patches, neighbors = _mixed_patches(regions)
+        equal = patches[:, :, None] == neighbors[:, None, :]
+        is_covered = _add_outlines(outlines, equal, neighbors)
+        _add_strokes(strokes, patches, equal, neighbors, ~is_covered)
+        outlines.next_map(len(patches))
+        strokes.next_map(len(patches))
     return outlines.best(num_outlines), strokes.best(num_strokes)
 
 
-class _Tally:
-    """Which squares each shape explains."""
+class _Coverage:
+    """Record which patches each shape covers, and select shapes."""
 
     def __init__(self):
-        self._squares, self._shapes, self._offset = [], [], 0
+        self._patches, self._shapes, self._offset = [], [], 0
 
-    def add(self, is_explained, shapes):
-        self._squares.append(np.flatnonzero(is_explained) + self._offset)
-        self._shapes.append(shapes[is_explained])
+    def add(self, is_covered, shapes):
+        self._patches.append(np.flatnonzero(is_covered) + self._offset)
+        self._shapes.append(shapes[is_covered])
 
     def next_map(self, count):
         self._offset += count
 
     def best(self, number):
-        """Return the most useful shapes: int `(number, 16)`."""
-        squares = np.concatenate(self._squares)
+        """Return shapes of greedy maximum coverage: int `(number, 16)`."""
+        patches = np.concatenate(self._patches)
         shapes, kind = np.unique(
             np.concatenate(self._shapes), axis=0, return_inverse=True
         )
-        # A square named by its larger part alone is wrong in its smaller.
-        spared = PIXELS - np.max(
+        # Encoded as uniform, a patch would have the color of its largest
+        # region, and all other pixels would be wrong.
+        saved = PIXELS - np.max(
             [(shapes == source).sum(axis=1) for source in range(OWN + 1)], 0
         )
-        is_open = np.ones(self._offset, bool)
-        chosen = []
+        is_uncovered = np.ones(self._offset, bool)
+        selected = []
         for _ in range(number):
-            uses = np.bincount(kind, minlength=len(shapes)) * spared
-            chosen.append(uses.argmax())
-            is_open[squares[kind == chosen[-1]]] = False
-            keep = is_open[squares]
-            squares, kind = squares[keep], kind[keep]
-        return shapes[chosen]
+            gains = np.bincount(kind, minlength=len(shapes)) * saved
+            selected.append(gains.argmax())
+            is_uncovered[patches[kind == selected[-1]]] = False
+            keep = is_uncovered[patches]
+            patches, kind = patches[keep], kind[keep]
+        return shapes[selected]
 
 
-def _outlined_squares(regions):
-    """Return squares of more than one region, and the plain ones beside.
+def _mixed_patches(regions):
+    """Return the patches of more than one region, and their neighbors.
 
     Returns:
-        A pair: int `(n, 16)` regions of each pixel, and int `(n, 4)` region
-        of each neighbor, -1 where it is not plain or outside the map.
+        A pair: int `(n, 16)`, the region of each pixel, and int `(n, 4)`, the
+        region of each neighboring patch, -1 if it is not uniform or outside
+        the map.
     """
     regions = np.asarray(regions, int)
-    height, width = (size // SQUARE for size in regions.shape)
-    squares = regions[: height * SQUARE, : width * SQUARE]
-    squares = squares.reshape(height, SQUARE, width, SQUARE)
-    squares = squares.swapaxes(1, 2).reshape(height, width, PIXELS)
-    is_plain = (squares == squares[..., :1]).all(-1)
-    named = np.pad(np.where(is_plain, squares[..., 0], -1), 1, "constant",
-                   constant_values=-1)  # fmt: skip
-    beside = [
-        named[1 + row : 1 + row + height, 1 + column : 1 + column + width]
+    height, width = (size // PATCH for size in regions.shape)
+    patches = regions[: height * PATCH, : width * PATCH]
+    patches = patches.reshape(height, PATCH, width, PATCH)
+    patches = patches.swapaxes(1, 2).reshape(height, width, PIXELS)
+    is_uniform = (patches == patches[..., :1]).all(-1)
+    uniform = np.where(is_uniform, patches[..., 0], -1)
+    uniform = np.pad(uniform, 1, constant_values=-1)
+    neighbors = [
+        uniform[1 + row : 1 + row + height, 1 + column : 1 + column + width]
         for row, column in NEIGHBORS
     ]
-    return squares[~is_plain], np.stack(beside, -1)[~is_plain]
+    return patches[~is_uniform], np.stack(neighbors, -1)[~is_uniform]
 
 
-def _tally_outlines(tally, equal, beside):
-    is_explained = np.zeros(len(equal), bool)
+def _add_outlines(coverage, equal, neighbors):
+    """Add the patches whose pixels all equal one of two uniform neighbors."""
+    is_covered = np.zeros(len(equal), bool)
     for first in range(OWN):
         for second in range(first + 1, OWN):
             pair = equal[:, :, [first, second]]
-            is_pair = (beside[:, [first, second]] >= 0).all(1)
-            is_pair &= beside[:, first] != beside[:, second]
+            is_pair = (neighbors[:, [first, second]] >= 0).all(1)
+            is_pair &= neighbors[:, first] != neighbors[:, second]
             is_pair &= pair.any(2).all(1) & pair.any(1).all(1)
-            tally.add(is_pair, np.where(pair[:, :, 0], first, second))
-            is_explained |= is_pair
-    return is_explained
+            coverage.add(is_pair, np.where(pair[:, :, 0], first, second))
+            is_covered |= is_pair
+    return is_covered
 
 
-def _tally_strokes(tally, squares, equal, beside, is_open):
-    grounds = [np.full(squares.shape, source) for source in range(OWN)]
-    grounds = [
-        np.where(equal[:, :, source], grounds[source], OWN)
-        for source in range(OWN)
+def _add_strokes(coverage, patches, equal, neighbors, is_candidate):
+    """Add the patches of one region in front of one or two neighbors."""
+    candidates = [
+        np.where(equal[:, :, source], source, OWN) for source in range(OWN)
     ]
-    grounds.append(_between(equal))
-    for shapes in grounds:
+    between = _between(equal)
+    for shapes in [*candidates, between]:
         is_own = shapes == OWN
         used = np.stack([(shapes == s).any(1) for s in range(OWN)], -1)
-        is_stroke = is_open & is_own.any(1) & ~is_own.all(1)
-        is_stroke &= (~used | (beside >= 0)).all(1)
-        highest = np.where(is_own, squares, -1).max(1)
-        lowest = np.where(is_own, squares, np.iinfo(int).max).min(1)
+        is_stroke = is_candidate & is_own.any(1) & ~is_own.all(1)
+        is_stroke &= (~used | (neighbors >= 0)).all(1)
+        highest = np.where(is_own, patches, -1).max(1)
+        lowest = np.where(is_own, patches, np.iinfo(int).max).min(1)
         is_stroke &= highest == lowest
-        if shapes is grounds[-1]:
+        if shapes is between:
             is_stroke &= used[:, LEFT] & used[:, RIGHT]
-        tally.add(is_stroke, shapes)
+        coverage.add(is_stroke, shapes)
 
 
 def _between(equal):
-    """Return shapes with the left neighbor to the left, the right to it."""
-    rows = equal.reshape(-1, SQUARE, SQUARE, OWN)
+    """Return vertical strokes between the left and the right neighbor."""
+    rows = equal.reshape(-1, PATCH, PATCH, OWN)
     is_left = np.cumprod(rows[..., LEFT], axis=2).astype(bool)
     is_right = np.cumprod(rows[:, :, ::-1, RIGHT], axis=2)[:, :, ::-1] > 0
     shapes = np.where(is_left, LEFT, np.where(is_right, RIGHT, OWN))

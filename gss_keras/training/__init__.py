@@ -1,4 +1,4 @@
-"""What the recipes train with, from an optimizer to a whole training."""
+"""Training: optimizer, schedules, checkpoints and complete runs."""
 
 from gss_keras.training.architectures import ARCHITECTURES, build_backbone
 from gss_keras.training.checkpoints import Checkpoints

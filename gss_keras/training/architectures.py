@@ -1,4 +1,4 @@
-"""The backbones that a recipe can be told by name."""
+"""The backbones that a recipe can choose by name."""
 
 import dataclasses
 from collections.abc import Callable
@@ -16,12 +16,12 @@ _KERASHUB = "kerashub:"
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """A backbone: as published, and shrunk until it runs in a moment.
+    """How to build a backbone, at its published size and small for debugging.
 
     Attributes:
         kind: The class.
-        build: Callable that makes it with random weights.
-        shrink: Callable that makes a small one of the same kind.
+        build: Callable that builds the published size with random weights.
+        shrink: Callable that builds a small model of the same class.
     """
 
     kind: type
@@ -54,20 +54,20 @@ ARCHITECTURES = {
 
 
 def build_backbone(name, weights=None, is_small=False):
-    """Make a backbone.
+    """Build a backbone, by default with pretrained weights.
 
     Args:
         name: A key of `ARCHITECTURES`, or `kerashub:` and the name of a
             KerasHub preset.
-        weights: Folder or name of a preset with its weights; by default the
-            preset of its own name; "none" for random weights.
-        is_small: Whether to make a small one with random weights instead.
+        weights: Folder or name of the preset with the pretrained weights; by
+            default the preset called `name`; "none" for random weights.
+        is_small: Whether to build a small model with random weights instead.
 
     Returns:
-        A model from photos to feature maps by stride.
+        A model that maps photos to a dict from stride to feature map.
 
     Raises:
-        ValueError: If there is no such backbone, or its weights are absent.
+        ValueError: If the name is unknown or the preset does not exist.
     """
     if name.startswith(_KERASHUB):
         import keras_hub
@@ -91,7 +91,7 @@ def build_backbone(name, weights=None, is_small=False):
         return architecture.kind.from_preset(weights or name)
     except ValueError as error:
         raise ValueError(
-            f"{error} Published ImageNet weights become such a preset with "
-            "`python -m weights_conversion.backbones --help`; "
-            "`--backbone-weights none` starts from random weights."
+            f"{error} Convert published ImageNet weights to a preset, see "
+            "`python -m weights_conversion.backbones --help`, or start from "
+            "random weights with `--backbone-weights none`."
         ) from error

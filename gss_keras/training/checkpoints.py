@@ -1,4 +1,4 @@
-"""Keep everything that a training needs to go on exactly as it was."""
+"""Checkpoints that resume a training exactly."""
 
 import json
 import pathlib
@@ -13,22 +13,23 @@ _ARRAYS, _RECORD = "state.npz", "progress.json"
 
 
 class Checkpoints:
-    """A folder of checkpoints of one training, one subfolder for each.
+    """Save and restore the checkpoints of one training, each in a subfolder.
 
-    A checkpoint holds every variable that the training changes: weights,
-    batch statistics, the random state of each dropout, and the optimizer's
-    step, moments, averages and accumulated gradients. Together with the
-    position in the data, which follows from the step, the training continues
-    as if it had never stopped.
+    A checkpoint contains every variable that training changes: weights, batch
+    statistics, the RNG state of each dropout layer, and the optimizer's step,
+    moments, weight averages and accumulated gradients. The position in the
+    data follows from the step. A resumed training is thus identical to one
+    without interruption.
 
-    It is ours because Keras' `BackupAndRestore` leaves out the random state
-    and overwrites its only file in place, and `OrbaxCheckpoint` needs JAX on
-    every backend, saves the frozen tokenizer each time and does not load.
+    Keras' `BackupAndRestore` is no alternative, since it omits the RNG state
+    and overwrites its only file in place; nor is `OrbaxCheckpoint`, which
+    needs JAX on every backend, saves the frozen tokenizer each time and has
+    no method to restore.
 
     Args:
         folder: Path of the folder.
-        recent: Number of the latest checkpoints to keep. The one of the best
-            score is kept besides.
+        recent: Number of latest checkpoints to keep, in addition to the one
+            with the best score.
 
     Raises:
         OSError: If the folder cannot be written.
@@ -41,7 +42,7 @@ class Checkpoints:
         remove_partial(self.folder)
 
     def save(self, model, progress):
-        """Write a checkpoint, whole or not at all; then remove older ones.
+        """Write a checkpoint atomically, then remove superseded ones.
 
         Args:
             model: A compiled stage with a built optimizer.
@@ -49,8 +50,8 @@ class Checkpoints:
                 a float, higher being better, or None.
 
         Raises:
-            OSError: If it cannot be written, for instance since the disk is
-                full. The earlier checkpoints are all there then.
+            OSError: If it cannot be written, for instance because the disk is
+                full. All earlier checkpoints are then preserved.
         """
         variables = _state(model)
         record = {
@@ -69,9 +70,9 @@ class Checkpoints:
                 (partial / _RECORD).write_text(json.dumps(record, indent=1))
         except OSError as error:
             raise OSError(
-                f"The checkpoint {path} could not be written ({error}). What "
-                f"was saved before is whole: {self._describe()}. Make room "
-                "and run the same command again to go on from there."
+                f"The checkpoint {path} could not be written ({error}). Latest "
+                f"intact checkpoint: {self._describe_latest()}. Free disk "
+                "space and run the same command again to resume from it."
             ) from error
         self._remove_superseded()
 
@@ -85,13 +86,15 @@ class Checkpoints:
 
         Args:
             model: The same compiled stage, with a built optimizer.
-            best: Whether to load that of the best score, not the latest.
+            best: Whether to load the checkpoint with the best score instead
+                of the latest.
 
         Returns:
-            The `progress` it was saved with, or None if there is none.
+            The `progress` it was saved with, or None without a checkpoint.
 
         Raises:
-            ValueError: If the checkpoint is of another model.
+            ValueError: If the checkpoint belongs to another model or
+                optimizer.
         """
         steps = self._steps()
         if not steps:
@@ -105,9 +108,9 @@ class Checkpoints:
         if shapes != [list(variable.shape) for variable in variables]:
             raise ValueError(
                 f"{path} is a checkpoint of another model or optimizer: it "
-                f"has {len(shapes)} variables, this training "
+                f"has {len(shapes)} variables and this training "
                 f"{len(variables)}, or their shapes differ. Use the settings "
-                "it was made with, or another output folder."
+                "it was saved with, or another output folder."
             )
         with np.load(path / _ARRAYS) as arrays:
             for index, variable in enumerate(variables):
@@ -136,18 +139,18 @@ class Checkpoints:
             if step != best:
                 shutil.rmtree(self._path(step))
 
-    def _describe(self):
+    def _describe_latest(self):
         steps = self._steps()
-        return f"step {steps[-1]}" if steps else "no step yet"
+        return f"step {steps[-1]}" if steps else "none"
 
 
 def _state(model):
-    """List what a training changes: of the model, then of its optimizer."""
+    """List the variables that training changes: model, then optimizer."""
     return [*model.training_state(), *model.optimizer.variables]
 
 
 def _as_array(variable):
-    # On several devices of TensorFlow, some variables are no arrays.
+    # On several TensorFlow devices, some variables are distributed values.
     array = ops.convert_to_numpy(ops.convert_to_tensor(variable))
-    # NumPy's files know no bfloat16.
+    # NumPy files do not support bfloat16.
     return array.astype("float32") if array.dtype.kind == "V" else array

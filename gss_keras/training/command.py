@@ -1,4 +1,4 @@
-"""Turn a recipe's settings into its command line."""
+"""The command line of a recipe, derived from its settings."""
 
 import os
 import sys
@@ -9,16 +9,17 @@ _TRACEBACK = "GSS_KERAS_TRACEBACK"
 
 
 def run_recipe(main, settings, description):
-    """Read settings from the command line and run a recipe with them.
+    """Parse settings from the command line and run a recipe with them.
 
-    What a user can mend, such as a missing folder, a broken file or a full
-    disk, ends with one message and the exit status 1; the environment
-    variable `GSS_KERAS_TRACEBACK=1` shows where it came from.
+    Errors that a user can fix, such as a missing folder, a broken file or a
+    full disk, end the process with one message and exit status 1; with the
+    environment variable `GSS_KERAS_TRACEBACK=1` they are raised, which shows
+    the traceback.
 
     Args:
-        main: Function of the settings.
+        main: Function that takes the settings.
         settings: A frozen dataclass with a default for each field.
-        description: Text of the help, usually the recipe's docstring.
+        description: Help text, usually the recipe's docstring.
     """
     import tyro
 

@@ -1,35 +1,36 @@
-"""What the recipes train with: one optimizer, one learning-rate schedule."""
+"""The optimizer and the learning-rate schedule of the recipes."""
 
 import re
 
 import keras
 from keras import ops
 
-# What the release's rule, parameters whose name there contains "norm" and
-# relative position biases, means by our names. Its batch norms, called "bn",
-# and the layer norms that close a stack of blocks in its heads, called "ln",
-# do decay.
+# The release exempts relative position biases and parameters with "norm" in
+# their name from weight decay; these are the names of the same variables here.
+# Its batch norms, called "bn", and the layer norms after the last block of its
+# heads, called "ln", do decay.
 _UNDECAYED_IN_RELEASE = re.compile(
-    r"(attention_norm|perceptron_norm|patch_norm|level_norm_\d|merging_\d/norm)"
+    r"(attention_norm|mlp_norm|patch_norm|level_norm_\d|merging_\d/norm)"
     r"/(gamma|beta)$|relative_position_bias$"
 )
 
 
 @keras.saving.register_keras_serializable(package="gss_keras")
 class WarmupPolynomialDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """Raise the learning rate linearly, then let it fall to 0.
+    """Decay the learning rate polynomially to 0, with a linear warmup.
 
-    Both happen at once: the falling rate is scaled down during the warm-up.
+    The decay starts at step 0: during warmup, the decayed rate is multiplied
+    by a factor that increases linearly from `warmup_ratio` to 1.
 
     Args:
-        learning_rate: Rate that the decay starts from.
-        steps: Number of training steps, at the end of which the rate is 0.
-        warmup_steps: Number of steps of the warm-up.
-        power: Exponent of the decay; 1 is a straight line.
-        warmup_ratio: Share of the rate that the warm-up starts from.
+        learning_rate: Initial rate of the decay.
+        steps: Number of training steps, after which the rate is 0.
+        warmup_steps: Number of warmup steps.
+        power: Exponent of the decay; 1 for linear decay.
+        warmup_ratio: Initial warmup factor.
 
     Reference:
-        The schedule of the official release: 1500 steps of warm-up from a
+        The schedule of the official release: 1500 steps of warmup from a
         ratio of 1e-6, power 1.
 
     Example:
@@ -50,12 +51,12 @@ class WarmupPolynomialDecay(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step):
         step = ops.cast(step, "float32")
-        left = ops.maximum(1.0 - step / self.steps, 0.0)
-        missing = ops.maximum(1.0 - step / max(1, self.warmup_steps), 0.0)
+        remaining = ops.maximum(1.0 - step / self.steps, 0.0)
+        cold = ops.maximum(1.0 - step / max(1, self.warmup_steps), 0.0)
         if not self.warmup_steps:
-            missing = 0.0
-        warmth = 1.0 - missing * (1.0 - self.warmup_ratio)
-        return self.learning_rate * left**self.power * warmth
+            cold = 0.0
+        warmup = 1.0 - cold * (1.0 - self.warmup_ratio)
+        return self.learning_rate * remaining**self.power * warmup
 
     def get_config(self):
         return {
@@ -71,18 +72,18 @@ def adamw(
     learning_rate, steps, warmup_steps, weight_decay=0.01, undecayed=None,
     **kwargs,
 ):  # fmt: skip
-    """Build the AdamW of the method, with its learning-rate schedule.
+    """Build an AdamW optimizer with a `WarmupPolynomialDecay` schedule.
 
-    Weights decay, but norms, biases, relative position biases and learned
-    colors do not.
+    Norms, biases, relative position biases and learned colors are exempt from
+    weight decay.
 
     Args:
-        learning_rate: Rate that the decay starts from.
+        learning_rate: Initial rate of the decay.
         steps: Number of training steps.
-        warmup_steps: Number of steps of the linear warm-up.
-        weight_decay: Weight decay, decoupled from the loss.
-        undecayed: List of the variables that shall not decay, such as
-            `undecayed_in_release` gives it; all others do then.
+        warmup_steps: Number of steps of the linear warmup.
+        weight_decay: Decoupled weight decay.
+        undecayed: List of the variables to exempt from weight decay instead,
+            such as `undecayed_in_release` returns it.
         **kwargs: Passed to `keras.optimizers.AdamW`, such as `clipnorm` or
             `use_ema`.
 
@@ -103,13 +104,13 @@ def adamw(
 
 
 def undecayed_in_release(model):
-    """List the variables that the official release exempts from decay.
+    """List the variables that the official release exempts from weight decay.
 
-    It exempts less than is usual: biases, batch norms and the layer norm
-    after the attention blocks of its heads decay.
+    These are fewer than usual: biases, batch norms and the layer norm after
+    the attention blocks of its heads do decay.
 
     Args:
-        model: A model that is to be trained, such as a `LatentPrior`.
+        model: A model to train, such as a `LatentPrior`.
 
     Returns:
         List of variables: the layer norms of Swin blocks and of Swin

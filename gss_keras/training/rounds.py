@@ -1,4 +1,4 @@
-"""What happens after each round of a training."""
+"""The Keras callback that validates, logs and saves checkpoints."""
 
 import contextlib
 import csv
@@ -13,27 +13,27 @@ from gss_keras import distribution
 
 
 class DivergedError(ArithmeticError):
-    """The loss of a training is no longer a number."""
+    """The training loss is NaN or infinite."""
 
 
 class Rounds(keras.callbacks.Callback):
-    """Checks, validates, writes down and saves, in this order.
+    """Check the loss, validate, log and save a checkpoint after each round.
 
-    A round is what lies between two checkpoints; to Keras it is an epoch, so
-    that everything here happens where a training can go on from. Of several
-    processes the chief alone validates and writes files, while others wait.
+    A round is the interval between two checkpoints. It is one Keras epoch, so
+    that each validation and log entry belongs to a checkpoint from which the
+    training can resume. In multi-process training, only the chief validates
+    and writes files, while the others wait.
 
     Args:
-        batches: The `Batches` that are trained on. Each round is told its
-            position in them.
-        updates: Number of updates of the weights in a round.
+        batches: The training `Batches`, whose `epoch` is set to the round.
+        updates: Number of weight updates in a round.
         checkpoints: The training's `Checkpoints`.
-        curve: Path of the CSV file with one line for each round.
-        validate: Callable of the step that returns a dict of scores with
-            `val_mIoU`, or None.
+        curve: Path of the CSV file with one row for each round.
+        validate: Callable that takes the step and returns a dict of scores
+            with `val_mIoU`, or None.
         validate_every: Number of rounds between two validations.
-        rows: Lines of the curve so far, a list of dicts.
-        tensorboard: Folder for TensorBoard, or None.
+        rows: Rows of the curve so far, a list of dicts.
+        tensorboard: Log directory for TensorBoard, or None.
 
     Raises:
         DivergedError: After a round whose loss is not finite.
@@ -90,10 +90,9 @@ class Rounds(keras.callbacks.Callback):
         progress = self.checkpoints.latest()
         raise DivergedError(
             f"The loss is {row['loss']} after step {row['step']}. Lower the "
-            "learning rate, lengthen the warm-up or limit gradients "
-            "(`clipnorm`). The last good checkpoint, in "
-            f"{self.checkpoints.folder}, is of step "
-            f"{progress['step'] if progress else 0}."
+            "learning rate, increase the warmup steps or clip the gradients "
+            f"(`clipnorm`). The last checkpoint in {self.checkpoints.folder} "
+            f"is of step {progress['step'] if progress else 0}."
         )
 
     def _write_curve(self):
@@ -130,7 +129,7 @@ class Rounds(keras.callbacks.Callback):
 
 @contextlib.contextmanager
 def _averaged(model):
-    """Put the running average of the weights in their place for a while."""
+    """Swap in the exponential moving average of the weights temporarily."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     if not getattr(optimizer, "use_ema", False):
         yield

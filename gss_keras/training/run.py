@@ -1,4 +1,4 @@
-"""One training, from photos to an evaluated preset, stage by stage."""
+"""A training run of all stages, from photos to an evaluated preset."""
 
 import dataclasses
 import json
@@ -9,7 +9,8 @@ import numpy as np
 
 from gss_keras import data, distribution, evaluation, visualize
 from gss_keras.inference.views import Views
-from gss_keras.maskige import WindowInverse, palettes
+from gss_keras.maskige import inverse_from, palettes
+from gss_keras.models import variants
 from gss_keras.models.posterior import LatentPosterior
 from gss_keras.models.prior import LatentPrior
 from gss_keras.models.segmenter import GenerativeSegmenter
@@ -24,25 +25,25 @@ from gss_keras.training.trainer import (
     training_batches,
 )
 
-# Settings that may differ when a training goes on.
-_FREE = ("data_dir", "output", "stages", "machine", "skip_bad_files")
+# Settings that may differ when a run is resumed.
+_CHANGEABLE = ("data_dir", "output", "stages", "machine", "skip_bad_files")
 _PANEL_PHOTOS = 3
 
 
 class Run:
-    """Trains the stages of one set of settings, each once.
+    """Train the stages of one set of settings, and resume them.
 
-    Each stage has a folder of its own in `settings.output`, with checkpoints,
-    `curve.csv`, pictures of validation photos and, when it is done, `preset`.
-    A stage that is done is loaded, one that was interrupted goes on.
+    Each stage has its own folder in `settings.output`, with checkpoints,
+    `curve.csv`, pictures of validation photos and, when it is finished,
+    `preset`. A finished stage is loaded; an interrupted one is resumed.
 
     Args:
         settings: A `gss_keras.training.Settings`.
         dataset: Name of a data set of `gss_keras.data.catalog`.
 
     Raises:
-        ValueError: If the output folder holds a run with other settings, or
-            `data_dir` is missing.
+        ValueError: If the output folder contains a run with other settings,
+            or `data_dir` is None without `debug`.
         OSError: If the output folder cannot be written.
     """
 
@@ -52,11 +53,12 @@ class Run:
         if settings.machine.all_devices:
             distribution.data_parallel()
         self.settings = settings
+        self.variant = variants.find(settings.variant)
         self.dataset = dataset
         self.output = pathlib.Path(settings.output)
         self.output.mkdir(parents=True, exist_ok=True)
         if distribution.is_chief():
-            self._remember_settings()
+            self._check_and_save_settings()
         keras.utils.set_random_seed(settings.seed)
         self.data_dir = settings.data_dir
         if self.data_dir is None and settings.debug:
@@ -65,7 +67,7 @@ class Run:
             raise ValueError(
                 "`data_dir` must be the folder of the data set:\n"
                 f"{data.catalog.card(dataset).layout}\nReceived: none. "
-                "`--debug` writes a miniature of its own."
+                "`--debug` needs none: it generates a miniature data set."
             )
 
     def open(self, split):
@@ -77,7 +79,7 @@ class Run:
         return source
 
     def posterior(self, train):
-        """Stage I: choose the colors; FT learns to read them.
+        """Stage I: build the posterior and, for FT, train its X^-1.
 
         Args:
             train: Source of photos and masks.
@@ -88,25 +90,26 @@ class Run:
         done = self.output / "posterior" / "preset"
         if done.is_dir():
             return LatentPosterior.from_preset(done)
-        self._check_asked("posterior")
+        self._check_requested("posterior")
         posterior = LatentPosterior(
-            _palette(self.settings.palette, train.num_classes),
+            _palette(self.settings.palette, self.variant, train.num_classes),
             DiscreteVAE.from_preset(self.settings.tokenizer),
-            "conv" if self.settings.variant == "ft" else "nearest_color",
+            self.variant.first_inverse,
+            is_palette_learned=self.variant.is_palette_learned,
             classes=train.classes,
         )
-        if self.settings.variant == "ft":
+        if self.variant.trained_on == "reconstructions":
             self._train("posterior", posterior, train, masks_only=True)
         _save(posterior, done)
         return posterior
 
     def prior(self, posterior, train, val=None):
-        """Stage II: learn to predict tokens from photos.
+        """Stage II: train the prior to predict tokens from photos.
 
         Args:
-            posterior: What `posterior` returned.
+            posterior: The result of `posterior`.
             train: Source of photos and masks.
-            val: Source to validate on, or None.
+            val: Source for validation, or None.
 
         Returns:
             A trained `LatentPrior`.
@@ -114,8 +117,8 @@ class Run:
         done = self.output / "prior" / "preset"
         if done.is_dir():
             return LatentPrior.from_preset(done)
-        self._check_asked("prior")
-        # The frozen tokenizer, built before, keeps its own.
+        self._check_requested("prior")
+        # The frozen tokenizer, already built, keeps its precision.
         with precision(self.settings.machine.precision):
             prior = LatentPrior(
                 self._backbone(),
@@ -128,26 +131,26 @@ class Run:
         return prior
 
     def inverse(self, prior, train, val=None):
-        """Learn to undo the prior's mistakes, for FT-W.
+        """Train X^-1 on the prior's predictions, for FT-W.
 
         Args:
-            prior: What `prior` returned.
+            prior: The result of `prior`.
             train: Source of photos and masks.
-            val: Source to validate on, or None.
+            val: Source for validation, or None.
 
         Returns:
-            A `GenerativeSegmenter`, finished.
+            The trained `GenerativeSegmenter`.
         """
         segmenter = self._segmenter(prior)
-        if self.settings.variant != "ft-w":
+        if self.variant.trained_on != "predictions":
             return segmenter
         done = self.output / "inverse" / "preset"
         if done.is_dir():
             return GenerativeSegmenter.from_preset(done)
-        self._check_asked("inverse")
-        inverse = WindowInverse(
-            prior.posterior.num_classes,
-            palette=prior.posterior.palette,
+        self._check_requested("inverse")
+        inverse = inverse_from(
+            self.variant.inverse,
+            prior.posterior.palette,
             depth=self.settings.inverse_depth,
         )
         segmenter = self._segmenter(prior, inverse)
@@ -156,29 +159,29 @@ class Run:
         return segmenter
 
     def evaluate(self, segmenter, val):
-        """Save the finished segmenter and score it on whole photos.
+        """Save the trained segmenter and evaluate it.
 
         Args:
-            segmenter: What `inverse` returned.
+            segmenter: The result of `inverse`.
             val: Source of photos and masks.
 
         Returns:
-            What `evaluation.evaluate` does, and writes into the output
-            folder. Empty but for the process that writes files.
+            The dict of scores of `evaluation.evaluate`, also written to the
+            output folder; empty in all processes but the chief.
         """
         if not distribution.is_chief():
             return {}
         segmenter.save_to_preset(self.output / "preset")
-        self._check_asked("evaluation")
+        self._check_requested("evaluation")
         scores = evaluation.evaluate(segmenter, val, self._views())
         evaluation.write(scores, self.output)
-        picture = visualize.segmentation_panel(segmenter, *_few(val))
+        picture = visualize.segmentation_panel(segmenter, *_examples(val))
         visualize.save(picture, self.output / "segmentation.png")
         print(evaluation.table(scores))  # noqa: T201
         return scores
 
     def _train(self, stage, model, train, segmenter=None, val=None, **kwargs):
-        """Train one stage, and picture each validation."""
+        """Train one stage, and save a picture at each validation."""
         schedule = getattr(self.settings, stage)
         folder = self.output / stage
         compile_stage(model, schedule)
@@ -196,7 +199,7 @@ class Run:
             scores = evaluation.evaluate(
                 segmenter, val, self._views(), limit=photos
             )
-            picture = visualize.segmentation_panel(segmenter, *_few(val))
+            picture = visualize.segmentation_panel(segmenter, *_examples(val))
             visualize.save(picture, folder / "pictures" / f"{step:09}.png")
             return {f"val_{name}": scores[name] for name in ("mIoU", "mAcc")}
 
@@ -217,7 +220,7 @@ class Run:
         return GenerativeSegmenter(prior, window, stride, inverse)
 
     def _views(self):
-        # A miniature in the published size would no longer be small.
+        # At the published size, a miniature would no longer be small.
         if self.settings.debug:
             return Views()
         return evaluation.published_views(self.dataset)
@@ -231,29 +234,33 @@ class Run:
             backbone.freeze_up_to(settings.freeze_up_to)
         return backbone
 
-    def _check_asked(self, stage):
+    def _check_requested(self, stage):
         if stage not in self.settings.stages:
             raise ValueError(
-                f"The stage {stage!r} is not done in {self.output}, and "
-                f"`stages` leaves it out. Run it first. Received: "
+                f"The stage {stage!r} has not been run in {self.output} and "
+                "is missing from `stages`. Run it first. Received: "
                 f"stages={self.settings.stages}"
             )
 
-    def _remember_settings(self):
+    def _check_and_save_settings(self):
         path = self.output / "settings.json"
-        now = dataclasses.asdict(self.settings)
-        now = {name: now[name] for name in now if name not in _FREE}
-        text = json.dumps(now, indent=1, default=str)
+        settings = dataclasses.asdict(self.settings)
+        for name in _CHANGEABLE:
+            settings.pop(name)
+        text = json.dumps(settings, indent=1, default=str)
         if not path.exists():
             path.write_text(text)
-        then = json.loads(path.read_text())
-        now = json.loads(text)
-        changed = [name for name in now if now[name] != then.get(name)]
+        saved = json.loads(path.read_text())
+        changed = [
+            name
+            for name, value in json.loads(text).items()
+            if value != saved.get(name)
+        ]
         if changed:
             raise ValueError(
-                f"{self.output} holds a run with other settings: "
+                f"{self.output} contains a run with other settings: "
                 f"{', '.join(changed)} differ from {path}. Choose another "
-                "`output`, or the settings it was begun with."
+                "`output`, or resume with the original settings."
             )
 
 
@@ -262,14 +269,14 @@ def _save(model, folder):
         model.save_to_preset(folder)
 
 
-def _palette(name, num_classes):
+def _palette(name, variant, num_classes):
     if name == "maximal_distance":
-        return palettes.maximal_distance(num_classes)
+        return variant.make_palette(num_classes)
     return palettes.load(name) if pathlib.Path(name).is_file() else name
 
 
-def _few(source):
-    """Return a few photos and masks, cut to one size, spread over a source."""
+def _examples(source):
+    """Return a few evenly spaced photos and masks, cropped to one size."""
     count = min(_PANEL_PHOTOS, len(source))
     records = [
         source[int(i)] for i in np.linspace(0, len(source) - 1, count)

@@ -1,35 +1,37 @@
-"""What a training recipe can be told on its command line."""
+"""The settings of a training recipe, which are its command-line options."""
 
 import dataclasses
 import pathlib
 from typing import Literal
+
+from gss_keras.models.variants import VARIANTS
 
 Stage = Literal["posterior", "prior", "inverse", "evaluation"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """How one stage is trained."""
+    """Training schedule of one stage."""
 
     steps: int
-    """Updates of the weights."""
+    """Number of weight updates."""
     learning_rate: float
-    """Highest learning rate of AdamW."""
+    """Peak learning rate of AdamW."""
     batch_size: int = 16
-    """Photos that one update averages over, on all devices together."""
+    """Global batch size: photos per weight update, over all devices."""
     warmup_steps: int = 1500
     accumulate: int = 1
-    """Parts that a batch is computed in, one after another, so that it fits
-    into memory."""
+    """Gradient accumulation: number of smaller batches per weight update,
+    which saves memory."""
     weight_decay: float = 0.01
     clipnorm: float | None = None
-    """Largest norm of one weight's gradient."""
+    """Maximum gradient norm of each variable."""
     ema: float | None = None
-    """Momentum of the running average of the weights, such as 0.999, which is
-    validated and kept in their place."""
+    """Momentum of the exponential moving average of the weights, such as
+    0.999, which is validated and saved in their place."""
 
     def __post_init__(self):
-        """Check what does not fit together."""
+        """Raise ValueError for inconsistent values."""
         if self.batch_size % self.accumulate:
             raise ValueError(
                 "`accumulate` must divide `batch_size`. Received: "
@@ -39,20 +41,22 @@ class Schedule:
 
 @dataclasses.dataclass(frozen=True)
 class Crop:
-    """What is cut out of the photos to train on."""
+    """Random scaling and cropping of training photos."""
 
     size: tuple[int, int]
-    """Height and width in pixels."""
+    """Height and width of the crop in pixels."""
     fit: tuple[int, int] | None = None
-    """Longest and shortest side that photos are brought to first."""
+    """Long and short side that photos are first resized to fit, keeping the
+    aspect ratio."""
     scale_range: tuple[float, float] = (0.5, 2.0)
+    """Range of the random resize factor."""
     balance: float = 0.0
-    """Share of crops that are centered on a class drawn evenly."""
+    """Fraction of crops centered on a pixel of a uniformly sampled class."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Head:
-    """Sizes of the prior after its backbone, as in `LatentPrior`."""
+    """Hyperparameters of the prior after its backbone, see `LatentPrior`."""
 
     level_channels: int = 384
     channels: int = 512
@@ -65,22 +69,23 @@ class Head:
 
 @dataclasses.dataclass(frozen=True)
 class Watch:
-    """How a training is watched and saved."""
+    """Validation, checkpoints and logging of a training."""
 
     validate_every: int = 8000
-    """Updates between two validations."""
+    """Weight updates between two validations."""
     save_every: int = 500
-    """Updates between two checkpoints: what a crash costs at most."""
+    """Weight updates between two checkpoints, the most that a crash loses."""
     photos: int | None = None
-    """Number of photos of a validation while training; all by default."""
+    """Number of photos for validation during training; all by default."""
     recent: int = 2
-    """Latest checkpoints to keep, besides the best one."""
+    """Number of latest checkpoints to keep, in addition to the best one."""
     best: bool = False
-    """Go on with the weights of the best validation, not with the last."""
+    """Use the weights with the best validation score, not the last ones."""
     tensorboard: bool = False
+    """Log to TensorBoard, too."""
 
     def __post_init__(self):
-        """Check what does not fit together."""
+        """Raise ValueError for inconsistent values."""
         if self.validate_every % self.save_every:
             raise ValueError(
                 "`save_every` must divide `validate_every`, so that every "
@@ -91,58 +96,65 @@ class Watch:
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """What to compute on. The result does not depend on it, but for noise."""
+    """Precision and hardware, which change the result by noise only."""
 
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     all_devices: bool = False
-    """Split batches over all devices; on PyTorch those of `torchrun`."""
+    """Data-parallel training on all devices; on PyTorch, with `torchrun`."""
     workers: int = 0
-    """Processes that read and change photos."""
+    """Number of worker processes for reading and augmentation."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Everything of a training from photos to an evaluated preset."""
+    """Settings of a training run, from photos to an evaluated preset."""
 
     crop: Crop
     prior: Schedule
     inverse: Schedule
-    """Of X^-1 on the prior's predictions (FT-W)."""
+    """Schedule of X^-1 on the prior's predictions (FT-W)."""
     posterior: Schedule = Schedule(1000, 4e-3, batch_size=8, warmup_steps=50)
-    """Of X^-1 on reconstructions of masks (FT)."""
+    """Schedule of X^-1 on reconstructions of masks (FT)."""
     data_dir: pathlib.Path | None = None
+    """Folder of the data set."""
     output: pathlib.Path = pathlib.Path("outputs/training")
-    """Folder for checkpoints, curves, pictures and presets. The same command
-    given again goes on where it stopped."""
-    variant: Literal["ff", "ft", "ft-w"] = "ff"
+    """Folder for checkpoints, curves, pictures and presets. Run the same
+    command again to resume where it stopped."""
+    variant: Literal[*VARIANTS] = "ff"
+    """Variant of the paper: which of X and X^-1 are trained, and on what; see
+    `gss_keras.models.variants`."""
     backbone: str = "resnet101"
     """A name of `gss_keras.training.ARCHITECTURES`, or `kerashub:` and the
     name of a KerasHub preset."""
     backbone_weights: str | None = None
-    """Preset of the backbone's weights; "none" for random ones."""
+    """Preset with the backbone's weights; "none" for random weights."""
     freeze_up_to: int | None = None
-    """Stride up to which EfficientNet-Lite0 stays as it is."""
+    """Stride up to which the stages of EfficientNet-Lite0 are frozen."""
     head: Head = Head()
     tokenizer: str = "dalle"
+    """Folder or name of the tokenizer's preset."""
     palette: str = "maximal_distance"
-    """That, the name of a palette, or a file that `palettes.save` wrote."""
+    """Name of a palette, such as "maximal_distance" or "cityscapes", or a file
+    written by `palettes.save`."""
     inverse_depth: int = 1
-    """Attention blocks of FT-W's X^-1."""
+    """Number of Swin blocks of FT-W's X^-1."""
     window: tuple[int, int] | None = None
-    """Windows that photos are evaluated in; as a whole by default."""
+    """Height and width of sliding windows for evaluation; whole photos by
+    default."""
     stride: tuple[int, int] | None = None
+    """Vertical and horizontal stride of the windows."""
     stages: tuple[Stage, ...] = ("posterior", "prior", "inverse", "evaluation")
-    """What to do now; what comes before must have been done."""
+    """Stages to run now; earlier ones must have been run."""
     watch: Watch = Watch()
     machine: Machine = Machine()
     skip_bad_files: bool = False
-    """Go on without files that cannot be read, and list them."""
+    """Skip unreadable files, and list them."""
     seed: int = 0
     debug: bool = False
-    """A few steps of a small model on a miniature drawn here: needs no data."""
+    """Run a few steps of a small model on a synthetic miniature data set."""
 
     def shrunk(self):
-        """Return settings that run through everything in a minute."""
+        """Return settings for `debug`, which run all stages in a minute."""
         small = {"batch_size": 2, "accumulate": 1, "warmup_steps": 1}
         return dataclasses.replace(
             self,

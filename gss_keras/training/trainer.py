@@ -1,4 +1,4 @@
-"""Train one stage so that it can be stopped at any moment."""
+"""Resumable training of one stage."""
 
 import contextlib
 import pathlib
@@ -10,12 +10,12 @@ from gss_keras.training.optimizer import adamw
 from gss_keras.training.rounds import Rounds
 from gss_keras.training.settings import Watch
 
-# Updates between two checkpoints of a training on masks alone.
+# Weight updates between two checkpoints of `train_on_masks`.
 _SAVE_EVERY = 500
 
 
 def compile_stage(model, schedule):
-    """Compile a stage with the optimizer that a schedule asks for.
+    """Compile a stage with the AdamW optimizer of a schedule.
 
     Args:
         model: A `LatentPosterior`, `LatentPrior` or `GenerativeSegmenter`.
@@ -39,13 +39,16 @@ def compile_stage(model, schedule):
 
 
 def adapt_to_masks(model, source, limit=200):
-    """Let a stage begin with what tokens stand for, where it can.
+    """Initialize a stage with the class frequencies of tokens, if it can.
+
+    See `LatentPrior.adapt` and `DirectDecoder.adapt`.
 
     Args:
-        model: Any stage; nothing happens unless it is a `LatentPrior` that
-            its pixel branch guides, or distills a decoder with a table.
+        model: Any stage; does nothing unless it is a `LatentPrior` with
+            `pixel_branch="guiding"`, or the distillation of a decoder with a
+            lookup table.
         source: Source of the masks to count in, see `gss_keras.data`.
-        limit: Most masks, evenly spread over the source.
+        limit: Maximum number of masks, evenly spaced in the source.
     """
     if not model.is_adaptable:
         return
@@ -55,18 +58,19 @@ def adapt_to_masks(model, source, limit=200):
 
 
 def training_batches(source, schedule, crop, seed, workers=0, masks_only=False):
-    """Say what a stage is trained on.
+    """Return a function that builds the training batches of a stage.
 
     Args:
         source: Source of photos and masks, see `gss_keras.data`.
         schedule: A `Schedule`.
-        crop: The `Crop` to cut out of them.
-        seed: Seed of order and crops, an int in `[0, 2**32)`.
-        workers: Number of processes that read and change photos.
-        masks_only: Whether batches hold the masks alone.
+        crop: A `Crop`, the augmentation.
+        seed: Random seed of order and crops, an int in `[0, 2**32)`.
+        workers: Number of worker processes for reading and augmentation.
+        masks_only: Whether batches contain masks only.
 
     Returns:
-        Callable of a number of batches, as `train_stage` takes it.
+        Callable that takes the number of batches per epoch and returns
+        `Batches`, for `train_stage`.
     """
     augmentation = data.Augmentation(
         crop.size, crop.scale_range, balance=crop.balance, fit=crop.fit
@@ -90,44 +94,44 @@ def training_batches(source, schedule, crop, seed, workers=0, masks_only=False):
 
 
 def train_stage(model, batches, schedule, watch, folder, validate=None):
-    """Train a compiled stage, or go on where an earlier call stopped.
+    """Train a compiled stage, or resume its training.
 
-    Everything that changes is kept in `folder`: a process that is killed, be
-    it while it writes, goes on from the last checkpoint when this is called
-    again with the same arguments, and ends with the same weights.
+    The state of the training is saved in `folder`. If the process is killed,
+    even while it writes, another call with the same arguments resumes from the
+    last checkpoint and ends with the same weights.
 
     Args:
         model: A compiled stage.
-        batches: Callable of a number of batches that returns the `Batches` to
-            train on, with that many in a pass; see `training_batches`.
+        batches: Callable that takes the number of batches per epoch and
+            returns the `Batches` to train on; see `training_batches`.
         schedule: The `Schedule` it was compiled with.
         watch: A `Watch`.
-        folder: Where checkpoints and `curve.csv` go.
-        validate: Callable of the step that returns a dict of scores, among
-            them `val_mIoU`, or None.
+        folder: Folder for checkpoints and `curve.csv`.
+        validate: Callable that takes the step and returns a dict of scores
+            with `val_mIoU`, or None.
 
     Returns:
-        List of dicts, the lines of the curve.
+        List of dicts, the rows of the training curve.
 
     Raises:
         ValueError: If `watch.save_every` does not divide the schedule's
-            steps, or as reading photos and masks does.
-        DivergedError: If the loss is not finite any more.
+            steps, or a photo or mask cannot be read.
+        DivergedError: If the loss is NaN or infinite.
         OSError: If a file cannot be written.
     """
     folder = pathlib.Path(folder)
     updates = min(watch.save_every, schedule.steps)
     if schedule.steps % updates:
         raise ValueError(
-            "`save_every` must divide the steps of the training, so that its "
-            f"end is saved too. Received: save_every={watch.save_every}, "
-            f"steps={schedule.steps}"
+            "`save_every` must divide the number of training steps, so that "
+            "the last one is saved, too. Received: "
+            f"save_every={watch.save_every}, steps={schedule.steps}"
         )
     rounds = schedule.steps // updates
     model.build_optimizer()
     checkpoints = Checkpoints(folder / "checkpoints", watch.recent)
     progress = checkpoints.restore(model) or {"round": 0, "rows": []}
-    keeper = Rounds(
+    callback = Rounds(
         batches(updates * schedule.accumulate),
         updates,
         checkpoints,
@@ -138,43 +142,44 @@ def train_stage(model, batches, schedule, watch, folder, validate=None):
         folder / "tensorboard" if watch.tensorboard else None,
     )
     if progress["round"] < rounds:
-        with _raising_what_reading_raised(keeper.batches):
+        with _reraise_read_errors(callback.batches):
             model.fit(
-                keeper.batches,
+                callback.batches,
                 epochs=rounds,
                 initial_epoch=progress["round"],
-                shuffle=False,  # the batches are
-                callbacks=[keeper],
+                shuffle=False,  # the batches are already shuffled
+                callbacks=[callback],
                 verbose=_verbosity(),
             )
-    # Until the one that writes files has saved the last checkpoint.
+    # Wait until the chief has saved the last checkpoint.
     distribution.wait_for_all()
-    if watch.best and keeper.validate:
+    if watch.best and callback.validate:
         checkpoints.restore(model, best=True)
     if watch.best or progress["round"] == rounds:
-        # `fit` puts averaged weights in place at its end, here it did not.
+        # At its end, `fit` replaces weights by their moving averages; here it
+        # did not run, or the weights were restored afterwards.
         model.optimizer.finalize_variable_values(model.trainable_variables)
-    return keeper.rows
+    return callback.rows
 
 
 def train_on_masks(model, source, schedule, crop, folder, seed=0):
-    """Compile and train a stage that needs masks alone, or go on with it.
+    """Compile and train a stage on masks only, or resume its training.
 
     Args:
-        model: A `LatentPosterior` or what distills one, see
-            `gss_keras.direct`. `adapt_to_masks` comes first.
+        model: A `LatentPosterior`, `EncoderDistillation` or
+            `DecoderDistillation`. It is initialized with `adapt_to_masks`.
         source: Source of the masks, see `gss_keras.data`.
         schedule: A `Schedule`. If it has more than 500 steps, they must be a
             multiple of 500.
-        crop: The `Crop` to cut out of the masks.
-        folder: As for `train_stage`.
-        seed: Seed of the crops, an int in `[0, 2**32)`.
+        crop: A `Crop`, the augmentation.
+        folder: Folder for checkpoints and `curve.csv`.
+        seed: Random seed of the crops, an int in `[0, 2**32)`.
 
     Returns:
-        As `train_stage` does.
+        See `train_stage`.
 
     Raises:
-        As `train_stage` does.
+        See `train_stage`.
     """
     adapt_to_masks(model, source)
     compile_stage(model, schedule)
@@ -190,8 +195,8 @@ def _verbosity():
 
 
 @contextlib.contextmanager
-def _raising_what_reading_raised(batches):
-    """Let a broken file's own error out of `fit`, whatever wrapped it."""
+def _reraise_read_errors(batches):
+    """Reraise the error of a reader, which `fit` may have wrapped."""
     try:
         yield
     except Exception:

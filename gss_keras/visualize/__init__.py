@@ -1,9 +1,8 @@
-"""Pictures for people: masks over photos, panels, charts of scores.
+"""Visualization: mask overlays, image grids and charts of scores.
 
-Every function returns a picture, a uint8 array `(height, width, 3)` that
-`save` writes, so that recipes, notebooks and reports show the same ones.
-Pictures of photos and masks need Pillow, charts Matplotlib, both of the extra
-`data`.
+All functions return images, uint8 arrays `(height, width, 3)`, which `save`
+writes to files. Recipes, notebooks and reports share them. Images of photos
+and masks require Pillow, charts Matplotlib; both are in the `data` extra.
 """
 
 from gss_keras.visualize.charts import confusion_matrix, iou_bars

@@ -1,23 +1,23 @@
-"""Draw a chart with Matplotlib and return it as a picture."""
+"""Render Matplotlib figures to image arrays."""
 
 import contextlib
 
 import numpy as np
 
 DARK, RED, PALE = "#1d4e89", "#c1292e", "#e8e8e8"
-_DOTS = 100
+_DPI = 100
 
 
 @contextlib.contextmanager
 def chart(width, height):
-    """Draw on a figure of its own, which leaves no trace in Matplotlib.
+    """Create a styled figure without touching Matplotlib's global state.
 
     Args:
         width: Width in pixels.
         height: Height in pixels.
 
     Yields:
-        A Matplotlib figure, to be handed to `as_picture`.
+        A Matplotlib figure, to be rendered with `as_image`.
 
     Raises:
         ImportError: If Matplotlib is not installed.
@@ -45,13 +45,13 @@ def chart(width, height):
         "axes.axisbelow": True,
     }
     with matplotlib.rc_context(style):
-        size = (width / _DOTS, height / _DOTS)
-        figure = Figure(size, dpi=_DOTS, layout="constrained")
+        size = (width / _DPI, height / _DPI)
+        figure = Figure(size, dpi=_DPI, layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
 
 
-def as_picture(figure):
-    """Return a drawn figure as uint8 `(height, width, 3)`, RGB 0-255."""
+def as_image(figure):
+    """Render a figure to uint8 `(height, width, 3)`, RGB 0-255."""
     figure.canvas.draw()
     return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()

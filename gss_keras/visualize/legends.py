@@ -1,27 +1,28 @@
-"""Say which color is which class."""
+"""Legends and palette charts."""
 
 import numpy as np
 
-from gss_keras.maskige.mapping import IGNORE_LABEL
+from gss_keras.constants import IGNORE_LABEL
 from gss_keras.visualize.pictures import font
 
 _MARGIN = 10
 _LINE, _CHIP, _TEXT = 26, 16, 14
 _TILE_WIDTH, _TILE_HEIGHT, _NEIGHBOR = 132, 72, 22
-_INK, _PALE_INK, _OUTLINE = (33,) * 3, (110,) * 3, (150,) * 3
-# The ITU-R BT.601 weights of red, green and blue in perceived brightness.
+_TEXT_COLOR, _NOTE_COLOR, _OUTLINE = (33,) * 3, (110,) * 3, (150,) * 3
+# ITU-R BT.601 luma coefficients.
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def legend(palette, names=None, width=640, ids=None):
-    """Name the colors of classes, in as many columns as fit.
+    """Draw a legend of class colors and names.
 
     Args:
         palette: Array of shape `(num_classes, 3)`, RGB 0-255.
-        names: Class names; by default "class 0" and so on.
-        width: Width of the picture in pixels.
-        ids: Ids of the classes to show, such as `np.unique(mask)`; by
-            default all. 255 and others without a color are left out.
+        names: Class names. Defaults to "class 0", "class 1" and so on.
+        width: Width of the image in pixels, filled with as many columns as
+            fit.
+        ids: Ids of the classes to show, such as `np.unique(mask)`. Defaults
+            to all. 255 and ids outside the palette are skipped.
 
     Returns:
         Uint8 array of shape `(height, width, 3)`, RGB 0-255.
@@ -31,36 +32,36 @@ def legend(palette, names=None, width=640, ids=None):
     palette, names = np.asarray(palette), class_names(palette, names)
     shown = range(len(palette)) if ids is None else np.asarray(ids).tolist()
     shown = [i for i in shown if 0 <= i < len(palette) and i != IGNORE_LABEL]
-    letters = font(_TEXT)
-    longest = max([letters.getlength(names[i]) for i in shown], default=0)
+    text_font = font(_TEXT)
+    longest = max([text_font.getlength(names[i]) for i in shown], default=0)
     column = int(_CHIP + 8 + longest + 18)
     columns = max(1, min(len(shown), (width - 2 * _MARGIN + 18) // column))
     rows = -(-len(shown) // columns)
     height = rows * _LINE + (2 * _MARGIN if shown else 0)
     canvas = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(canvas)
-    for place, number in enumerate(shown):
-        # Down the columns, as people read lists.
-        left = _MARGIN + place // max(rows, 1) * column
-        top = _MARGIN + place % max(rows, 1) * _LINE + (_LINE - _CHIP) // 2
+    for index, number in enumerate(shown):
+        # Fill column by column.
+        left = _MARGIN + index // max(rows, 1) * column
+        top = _MARGIN + index % max(rows, 1) * _LINE + (_LINE - _CHIP) // 2
         box = (left, top, left + _CHIP, top + _CHIP)
         draw.rounded_rectangle(box, 3, _rgb(palette[number]), _OUTLINE)
-        place = (left + _CHIP + 8, top + _CHIP // 2)
-        draw.text(place, names[number], _INK, letters, anchor="lm")
+        position = (left + _CHIP + 8, top + _CHIP // 2)
+        draw.text(position, names[number], _TEXT_COLOR, text_font, anchor="lm")
     return np.asarray(canvas)
 
 
 def palette_chart(palette, names=None, columns=6):
-    """Show the colors of a palette and how far each is from the others.
+    """Draw the colors of a palette with their nearest neighbors.
 
-    Under each color stands the one nearest to it, with their distance in RGB:
-    the closer they are, the sooner the tokenizer's blur makes one class of
-    the other. A pair with the smallest distance of all is framed in red.
+    Below each color is the nearest other color and their Euclidean distance
+    in RGB. The smaller the distance, the more easily reconstruction errors of
+    the tokenizer confuse the two classes. The closest pair has a red frame.
 
     Args:
         palette: Array of shape `(num_classes, 3)`, RGB 0-255.
-        names: Class names; by default "class 0" and so on.
-        columns: Number of colors beside each other.
+        names: Class names. Defaults to "class 0", "class 1" and so on.
+        columns: Number of colors per row.
 
     Returns:
         Uint8 array of shape `(height, width, 3)`, RGB 0-255.
@@ -95,13 +96,13 @@ def palette_chart(palette, names=None, columns=6):
     return np.asarray(canvas)
 
 
-def stack(*pictures, gap=0):
-    """Put pictures below each other, filled up with white to one width.
+def stack(*images, gap=0):
+    """Stack images vertically, padded with white to the same width.
 
     Args:
-        *pictures: Uint8 arrays `(height, width, 3)`, such as an overlay and
-            its `legend`.
-        gap: White pixels between two of them.
+        *images: Uint8 arrays `(height, width, 3)`, such as an overlay and its
+            `legend`.
+        gap: Height of the white gap between images in pixels.
 
     Returns:
         Uint8 array of shape `(height, width, 3)`.
@@ -111,53 +112,53 @@ def stack(*pictures, gap=0):
         >>> stack(black, black[:, :2], gap=1).shape
         (5, 3, 3)
     """
-    width = max(picture.shape[1] for picture in pictures)
-    height = sum(len(p) for p in pictures) + gap * (len(pictures) - 1)
+    width = max(image.shape[1] for image in images)
+    height = sum(map(len, images)) + gap * (len(images) - 1)
     result = np.full((height, width, 3), 255, "uint8")
     top = 0
-    for picture in pictures:
-        result[top : top + len(picture), : picture.shape[1]] = picture
-        top += len(picture) + gap
+    for image in images:
+        result[top : top + len(image), : image.shape[1]] = image
+        top += len(image) + gap
     return result
 
 
 def class_names(palette, names):
-    """Return the names of classes as strings, numbers where there are none."""
+    """Return class names as strings, "class 0" and so on for None."""
     if names is None:
         return [f"class {number}" for number in range(len(palette))]
     return [str(name) for name in names]
 
 
-def shorten(text, letters, width):
-    """Cut a text so that it fits into a width in pixels."""
-    if letters.getlength(text) <= width:
+def truncate(text, text_font, width):
+    """Truncate a text with an ellipsis to a width in pixels."""
+    if text_font.getlength(text) <= width:
         return text
-    while text and letters.getlength(text + "...") > width:
+    while text and text_font.getlength(text + "...") > width:
         text = text[:-1]
     return text.rstrip() + "..."
 
 
 def _draw_tile(draw, left, top, color, number, name):
-    letters, small = font(_TEXT), font(11)
+    text_font, small_font = font(_TEXT), font(11)
     box = (left, top, left + _TILE_WIDTH, top + _TILE_HEIGHT)
     draw.rectangle(box, _rgb(color), _OUTLINE)
-    ink = "black" if color @ _LUMA > 120 else "white"
-    text = shorten(name, letters, _TILE_WIDTH - 12)
-    draw.text((left + 6, top + 6), text, ink, letters)
-    code = "{:3d} {:3d} {:3d}".format(*_rgb(color))
+    text_color = "black" if color @ _LUMA > 120 else "white"
+    text = truncate(name, text_font, _TILE_WIDTH - 12)
+    draw.text((left + 6, top + 6), text, text_color, text_font)
+    rgb = "{:3d} {:3d} {:3d}".format(*_rgb(color))
     bottom = top + _TILE_HEIGHT - 5
-    draw.text((left + 6, bottom), code, ink, small, anchor="ls")
-    place = (left + _TILE_WIDTH - 6, bottom)
-    draw.text(place, str(number), ink, small, anchor="rs")
+    draw.text((left + 6, bottom), rgb, text_color, small_font, anchor="ls")
+    position = (left + _TILE_WIDTH - 6, bottom)
+    draw.text(position, str(number), text_color, small_font, anchor="rs")
 
 
 def _draw_neighbor(draw, left, top, color, text):
-    small = font(11)
+    small_font = font(11)
     box = (left, top, left + _NEIGHBOR, top + _NEIGHBOR)
     draw.rectangle(box, _rgb(color), _OUTLINE)
-    text = shorten(text, small, _TILE_WIDTH - _NEIGHBOR - 8)
-    place = (left + _NEIGHBOR + 6, top + _NEIGHBOR // 2 + 1)
-    draw.text(place, text, _PALE_INK, small, anchor="lm")
+    text = truncate(text, small_font, _TILE_WIDTH - _NEIGHBOR - 8)
+    position = (left + _NEIGHBOR + 6, top + _NEIGHBOR // 2 + 1)
+    draw.text(position, text, _NOTE_COLOR, small_font, anchor="lm")
 
 
 def _rgb(color):

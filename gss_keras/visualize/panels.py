@@ -1,4 +1,4 @@
-"""Put photo, maskige and masks side by side in one picture."""
+"""Image grids of photos, maskiges and masks."""
 
 import numpy as np
 from keras import ops
@@ -9,53 +9,57 @@ from gss_keras.visualize.pictures import as_uint8, font, paint
 
 _GAP = 6
 _CAPTION, _TEXT = 24, 14
-_INK = (33, 33, 33)
+_TEXT_COLOR = (33, 33, 33)
 _IGNORED = (128, 128, 128)
 _WRONG = (255, 0, 0)
 
 
 def panel(rows, captions, notes=None):
-    """Arrange pictures in rows, with a caption over each column.
+    """Arrange images in a grid with column captions.
 
     Args:
-        rows: List of rows, each a list of pictures of one size: uint8 arrays
-            `(height, width, 3)`, or float arrays in [0, 1].
-        captions: One string for each column.
-        notes: One string for each row, to stand below its last picture.
+        rows: List of rows, each a list of images of the same size: uint8
+            arrays `(height, width, 3)`, or float arrays in [0, 1].
+        captions: One string per column.
+        notes: One string per row, shown below its last image.
 
     Returns:
         Uint8 array of shape `(panel_height, panel_width, 3)`, RGB 0-255.
     """
     from PIL import Image, ImageDraw
 
-    pictures = [[as_uint8(picture) for picture in row] for row in rows]
-    below = _CAPTION if notes else 0
-    height = sum(row[0].shape[0] + _GAP + below for row in pictures) - _GAP
-    width = sum(picture.shape[1] + _GAP for picture in pictures[0]) - _GAP
+    grid = [[as_uint8(image) for image in row] for row in rows]
+    note_height = _CAPTION if notes else 0
+    height = sum(row[0].shape[0] + _GAP + note_height for row in grid) - _GAP
+    width = sum(image.shape[1] + _GAP for image in grid[0]) - _GAP
     canvas = Image.new("RGB", (width, height + _CAPTION), "white")
-    draw, letters = ImageDraw.Draw(canvas), font(_TEXT)
+    draw, text_font = ImageDraw.Draw(canvas), font(_TEXT)
     top = _CAPTION
-    for index, row in enumerate(pictures):
+    for index, row in enumerate(grid):
         left = 0
-        for caption, picture in zip(captions, row, strict=True):
-            canvas.paste(Image.fromarray(picture), (left, top))
+        for caption, image in zip(captions, row, strict=True):
+            canvas.paste(Image.fromarray(image), (left, top))
             if index == 0:
-                place = (left + 2, _CAPTION // 2)
-                draw.text(place, caption, _INK, letters, anchor="lm")
-            left += picture.shape[1] + _GAP
-        top += row[0].shape[0] + below + _GAP
+                position = (left + 2, _CAPTION // 2)
+                draw.text(
+                    position, caption, _TEXT_COLOR, text_font, anchor="lm"
+                )
+            left += image.shape[1] + _GAP
+        top += row[0].shape[0] + note_height + _GAP
         if notes:
-            place = (width - 2, top - _GAP - _CAPTION // 2)
-            draw.text(place, notes[index], _INK, letters, anchor="rm")
+            position = (width - 2, top - _GAP - _CAPTION // 2)
+            draw.text(
+                position, notes[index], _TEXT_COLOR, text_font, anchor="rm"
+            )
     return np.asarray(canvas)
 
 
 def segmentation_panel(segmenter, photos, masks):
-    """Show how a segmenter comes to its masks, one row for each photo.
+    """Visualize the predictions of a segmenter, one row per photo.
 
-    The columns: photo, the maskige decoded from the predicted tokens, the
-    mask read from it, the true mask. A legend below names the classes that
-    occur, where the segmenter knows their names.
+    The columns are the photo, the maskige decoded from the predicted tokens,
+    the predicted mask and the ground truth. If the segmenter has class names,
+    a legend of the classes that occur is added below.
 
     Args:
         segmenter: A `GenerativeSegmenter`.
@@ -63,7 +67,7 @@ def segmentation_panel(segmenter, photos, masks):
         masks: Int array of shape `(batch, height, width)`.
 
     Returns:
-        Uint8 picture, see `panel`.
+        Uint8 array of shape `(height, width, 3)`, RGB 0-255, see `panel`.
     """
     height, width = photos.shape[1:3]
     scale = segmenter.posterior.mask_scale
@@ -72,58 +76,67 @@ def segmentation_panel(segmenter, photos, masks):
     maskiges = maskiges[:, ::scale, ::scale][:, :height, :width]
     predicted = segmenter.predict(photos)
     rows = [
-        [photo, maskige, paint(guess, palette), paint(truth, palette, _IGNORED)]
-        for photo, maskige, guess, truth in zip(
+        [
+            photo,
+            maskige,
+            paint(prediction, palette),
+            paint(truth, palette, _IGNORED),
+        ]
+        for photo, maskige, prediction, truth in zip(
             photos, maskiges, predicted, masks, strict=True
         )
     ]
-    picture = panel(rows, ["photo", "decoded maskige", "mask", "truth"])
-    return _with_legend(picture, segmenter, palette, [predicted, masks])
+    captions = ["photo", "decoded maskige", "prediction", "ground truth"]
+    image = panel(rows, captions)
+    return _with_legend(image, segmenter, palette, [predicted, masks])
 
 
 def reconstruction_panel(posterior, masks):
-    """Show what tokens make of masks, one row for each mask.
+    """Visualize the reconstruction of masks, one row per mask.
 
-    The columns: mask, maskige (the mask painted with the posterior's colors),
-    the maskige decoded from its tokens, the mask read from that, and the
-    pixels that came back wrong, in red. Below each row stands the share of
-    labeled pixels that came back right.
+    The columns are the mask, the maskige (the mask painted with the
+    posterior's palette), the maskige decoded from its tokens, the
+    reconstructed mask, and the wrong pixels in red. Below each row is the
+    accuracy over its labeled pixels.
 
     Args:
         posterior: A `LatentPosterior`.
         masks: Int array of shape `(batch, height, width)`.
 
     Returns:
-        Uint8 picture, see `panel`.
+        Uint8 array of shape `(height, width, 3)`, RGB 0-255, see `panel`.
     """
     height, width = masks.shape[1:]
     scale, palette = posterior.mask_scale, posterior.palette
-    # Colors for the eye, which must be told apart by people.
-    shown = palettes.maximal_distance(posterior.num_classes)
+    # The posterior's palette may have colors that are hard to distinguish.
+    distinct = palettes.maximal_distance(posterior.num_classes)
     decoded = posterior.tokenizer.decode(posterior.encode(masks))
     decoded = ops.convert_to_numpy(decoded)[:, ::scale, ::scale]
     decoded = decoded[:, :height, :width]
-    answers = posterior.predict(masks, verbose=0).argmax(axis=-1)
+    reconstructions = posterior.predict(masks, verbose=0).argmax(axis=-1)
     ignore_color = posterior.mapping.ignore_color
     rows, notes = [], []
-    for mask, maskige, answer in zip(masks, decoded, answers, strict=True):
+    for mask, decoded_maskige, reconstruction in zip(
+        masks, decoded, reconstructions, strict=True
+    ):
         is_labeled = mask < posterior.num_classes
-        is_wrong = (mask != answer) & is_labeled
-        truth, answer = paint(mask, shown, _IGNORED), paint(answer, shown)
+        is_wrong = (mask != reconstruction) & is_labeled
+        truth = paint(mask, distinct, _IGNORED)
         errors = truth // 3
         errors[is_wrong] = _WRONG
-        painted = paint(mask, palette, ignore_color)
-        rows.append([truth, painted, maskige, answer, errors])
-        right = 1 - is_wrong.sum() / max(is_labeled.sum(), 1)
-        notes.append(f"{100 * right:.2f} % right")
+        maskige = paint(mask, palette, ignore_color)
+        reconstructed = paint(reconstruction, distinct)
+        rows.append([truth, maskige, decoded_maskige, reconstructed, errors])
+        accuracy = 1 - is_wrong.sum() / max(is_labeled.sum(), 1)
+        notes.append(f"accuracy {100 * accuracy:.2f} %")
     captions = ["mask", "maskige", "decoded", "reconstructed", "errors"]
-    picture = panel(rows, captions, notes)
-    return _with_legend(picture, posterior, shown, [masks])
+    image = panel(rows, captions, notes)
+    return _with_legend(image, posterior, distinct, [masks])
 
 
-def _with_legend(picture, model, palette, masks):
+def _with_legend(image, model, palette, masks):
     if model.classes is None:
-        return picture
+        return image
     ids = np.unique(np.concatenate([np.ravel(mask) for mask in masks]))
-    width = picture.shape[1]
-    return stack(picture, legend(palette, model.classes, width, ids))
+    width = image.shape[1]
+    return stack(image, legend(palette, model.classes, width, ids))

@@ -1,4 +1,4 @@
-"""Paint masks with colors, lay them over photos, write pictures."""
+"""Paint masks, overlay them on photos, and encode and save images."""
 
 import contextlib
 import os
@@ -11,11 +11,11 @@ from gss_keras.maskige import palettes
 
 
 def paint(mask, palette, ignore_color=(0, 0, 0)):
-    """Paint a mask with the colors of its classes, for the eye.
+    """Paint a mask with the colors of its classes, for display.
 
     Args:
-        mask: Int array of shape `(height, width)`; ids outside the palette,
-            255 among them, get the `ignore_color`.
+        mask: Int array of shape `(height, width)`. Ids outside the palette,
+            such as 255, get the `ignore_color`.
         palette: Array of shape `(num_classes, 3)`, RGB 0-255.
         ignore_color: RGB 0-255.
 
@@ -32,28 +32,28 @@ def paint(mask, palette, ignore_color=(0, 0, 0)):
 
 
 def overlay(photo, mask, palette, opacity=0.5):
-    """Lay a painted mask over its photo.
+    """Blend a painted mask with its photo.
 
     Args:
         photo: Array of shape `(height, width, 3)`, RGB 0-255.
         mask: Int array of shape `(height, width)`.
         palette: Array of shape `(num_classes, 3)`, RGB 0-255.
-        opacity: Weight of the mask, from 0 to 1.
+        opacity: Opacity of the mask, from 0 to 1.
 
     Returns:
         Uint8 array of shape `(height, width, 3)`, RGB 0-255.
     """
     photo = np.asarray(photo, "float32")
-    mixed = (1 - opacity) * photo + opacity * paint(mask, palette)
-    return mixed.round().astype("uint8")
+    blended = (1 - opacity) * photo + opacity * paint(mask, palette)
+    return blended.round().astype("uint8")
 
 
 def colors_for(segmenter):
-    """Choose the colors in which people are shown a segmenter's masks.
+    """Return the colors for displaying a segmenter's masks.
 
-    Where the classes are those of a data set, its usual colors, which people
-    may know; else the segmenter's own palette, or colors as far apart as
-    possible where it has none.
+    If the classes are those of a data set in the catalog, its customary
+    colors. Otherwise the segmenter's own palette, or, for a discriminative
+    segmenter, a palette of maximally distant colors.
 
     Args:
         segmenter: A `GenerativeSegmenter` or `DiscriminativeSegmenter`.
@@ -71,16 +71,16 @@ def colors_for(segmenter):
 
 
 def save(picture, path):
-    """Write a picture as a file, whole or not at all, creating its folder.
+    """Write an image file atomically, creating its folder if missing.
 
     Args:
         picture: Uint8 array of shape `(height, width, 3)`, RGB 0-255, or
             uint8 or uint16 `(height, width)`, such as a mask of class ids.
-        path: Path of the file; `.jpg` makes it a JPEG file, without the
-            exact values, `.png` a PNG file.
+        path: Path of the file: `.png` for PNG, `.jpg` or `.jpeg` for JPEG,
+            which is lossy.
 
     Raises:
-        OSError: If it cannot be written.
+        OSError: If the file cannot be written.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,11 +94,11 @@ def save(picture, path):
 
 
 def encode(picture, suffix=".png"):
-    """Return the bytes of a picture file.
+    """Encode an image as PNG or JPEG.
 
     Args:
-        picture: As for `save`.
-        suffix: ".png", or ".jpg" or ".jpeg".
+        picture: See `save`.
+        suffix: `".png"`, `".jpg"` or `".jpeg"`.
 
     Returns:
         Bytes.
@@ -120,16 +120,16 @@ def encode(picture, suffix=".png"):
     return file.getvalue()
 
 
-def as_uint8(picture):
-    """Return a picture of floats in [0, 1] or of bytes as bytes."""
-    picture = np.asarray(picture)
-    if picture.dtype == np.uint8:
-        return picture
-    return (255 * np.clip(picture, 0, 1)).round().astype("uint8")
+def as_uint8(image):
+    """Convert a float image in [0, 1] to uint8; pass uint8 through."""
+    image = np.asarray(image)
+    if image.dtype == np.uint8:
+        return image
+    return (255 * np.clip(image, 0, 1)).round().astype("uint8")
 
 
 def font(size):
-    """Return Pillow's own font in a size in pixels."""
+    """Return Pillow's default font at a size in pixels."""
     from PIL import ImageFont
 
     return ImageFont.load_default(size)

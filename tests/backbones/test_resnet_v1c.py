@@ -17,7 +17,8 @@ from tiny import tiny_posterior
 
 import gss_keras
 from gss_keras.backbones import ResNetV1c, as_backbone
-from gss_keras.backbones.convolution import ConvolutionBlock
+from gss_keras.backbones.residual import BasicBlock, BottleneckBlock
+from gss_keras.layers.conv_norm import ConvNorm
 from weights_conversion.backbones import convert_resnet_v1c
 
 SMALL = {"depth": 50, "stem_channels": 4, "base_channels": 2}
@@ -46,13 +47,18 @@ def test_is_a_layer(tmp_path):
     check_backbone(ResNetV1c, SMALL, tmp_path)
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("kernel_size", [1, 3])
-def test_convolution_block(tmp_path, kernel_size, stride):
+@pytest.mark.parametrize(
+    ("block_class", "arguments", "size"),
+    [
+        (BasicBlock, {}, (2, 5, 6, 4)),
+        (BottleneckBlock, {"channels": 1}, (2, 5, 6, 4)),
+        (BottleneckBlock, {"channels": 2, "strides": 2}, (2, 3, 3, 8)),
+        (BottleneckBlock, {"channels": 2, "dilation": 2}, (2, 5, 6, 8)),
+    ],
+)
+def test_residual_blocks(tmp_path, block_class, arguments, size):
     x = np.random.default_rng(0).normal(size=(2, 5, 6, 4)).astype("float32")
-    size = (2, -(-5 // stride), -(-6 // stride), 3)
-    arguments = {"channels": 3, "kernel_size": kernel_size, "strides": stride}
-    check_layer(ConvolutionBlock, arguments, x, size, tmp_path)
+    check_layer(block_class, arguments, x, size, tmp_path)
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (31, 64), (40, 23)])
@@ -62,10 +68,10 @@ def test_any_size(dilated, plain, height, width):
     check_sizes(plain, height, width)
 
 
-def test_maps_are_forgotten_when_they_were_read(monkeypatch):
-    # Frozen, so that none is held for its gradients.
+def test_feature_maps_are_freed_after_their_last_use(monkeypatch):
+    # Frozen, so that none is kept for its gradients.
     backbone, maps, alive = ResNetV1c(**SMALL, trainable=False), [], []
-    call = ConvolutionBlock.call
+    call = ConvNorm.call
 
     def spy(self, inputs, *args, **kwargs):
         result = call(self, inputs, *args, **kwargs)
@@ -73,7 +79,7 @@ def test_maps_are_forgotten_when_they_were_read(monkeypatch):
         maps.append(weakref.ref(result))
         return result
 
-    monkeypatch.setattr(ConvolutionBlock, "call", spy)
+    monkeypatch.setattr(ConvNorm, "call", spy)
     levels = backbone(ops.zeros((1, 32, 32, 3)), training=False)
     assert len(levels) == 4 and len(maps) > 50
     # Those that a block reads, its shortcut, and levels that may be results
@@ -84,14 +90,14 @@ def test_maps_are_forgotten_when_they_were_read(monkeypatch):
 def test_dilations_of_the_blocks(dilated):
     dilations = [
         [
-            dilated.get_layer(f"stage_{stage}_block_{index}_conv_2").dilation
+            dilated.get_layer(f"stage_{stage}_block_{index}").dilation
             for index in range(2)
         ]
         for stage in range(4)
     ]
     assert dilations == [[1, 1], [1, 1], [1, 2], [2, 4]]
     full = ResNetV1c(**SMALL, has_contracted_dilation=False)
-    assert full.get_layer("stage_3_block_0_conv_2").dilation == 4
+    assert full.get_layer("stage_3_block_0").conv_2.dilation == 4
 
 
 def test_levels_of_equal_stride_fit_the_prior(dilated):

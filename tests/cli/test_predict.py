@@ -1,7 +1,7 @@
-"""`gss-keras predict` gives the right masks and says what it left out.
+"""`gss-keras predict` writes the right masks and reports skipped files.
 
-Every backend proves the masks and what is compiled; one proves the rest,
-which is about files.
+The masks and the number of compilations are tested on every backend; the
+rest, which is about files, on one.
 """
 
 import json
@@ -30,15 +30,15 @@ def segmenter(tmp_path):
 
 @pytest.fixture
 def photos(tmp_path):
-    """Photos of mixed sizes in a folder and one below it."""
+    """Photos of mixed sizes in a folder and a subfolder."""
     rng = np.random.default_rng(0)
-    drawn = {}
+    photos = {}
     for index, size in enumerate(SIZES):
         name = f"photo {index}" if index % 2 else f"below/{index}"
         photo = rng.integers(0, 256, (*size, 3), "uint8")
         visualize.save(photo, tmp_path / "in" / f"{name}.png")
-        drawn[name] = photo
-    return drawn
+        photos[name] = photo
+    return photos
 
 
 def predict(tmp_path, *more, capture=None):
@@ -55,7 +55,7 @@ def read(path):
         return np.asarray(picture)
 
 
-def test_masks_are_those_of_the_segmenter(segmenter, photos, tmp_path):
+def test_masks_equal_the_segmenters_predictions(segmenter, photos, tmp_path):
     assert predict(tmp_path, "--sizes", 0) == 0
     out = tmp_path / "out"
     for name, photo in photos.items():
@@ -70,8 +70,8 @@ def test_masks_are_those_of_the_segmenter(segmenter, photos, tmp_path):
 
 
 def test_photos_are_padded_by_default(segmenter, photos, tmp_path):
-    most = 99 if keras.backend.backend() == "jax" else None
-    assert predict(tmp_path, *(["--sizes", most] if most else [])) == 0
+    sizes = ["--sizes", 99] if keras.backend.backend() == "jax" else []
+    assert predict(tmp_path, *sizes) == 0
     for name, photo in photos.items():
         height, width = photo.shape[:2]
         padded = pad(photo, whole_size((height, width)))
@@ -80,45 +80,45 @@ def test_photos_are_padded_by_default(segmenter, photos, tmp_path):
         np.testing.assert_array_equal(mask, expected)
 
 
-def test_mixed_sizes_are_compiled_few_times(
+def test_mixed_sizes_compile_at_most_two_times(
     segmenter, photos, tmp_path, monkeypatch
 ):
     prior = type(segmenter.prior)
-    calls, predict_tokens = [], prior.predict_tokens
+    calls, infer = [], prior.infer
 
-    def counted(self, photos):
+    def counted(self, photos, *outputs):
         calls.append(photos.shape)
-        return predict_tokens(self, photos)
+        return infer(self, photos, *outputs)
 
-    monkeypatch.setattr(prior, "predict_tokens", counted)
+    monkeypatch.setattr(prior, "infer", counted)
     assert predict(tmp_path, "--sizes", 2) == 0
     if keras.backend.backend() == "torch":
-        # Nothing is compiled: each photo is a call, of one of two sizes.
+        # Eager: one call for each photo, with one of two sizes.
         assert len(calls) == len(photos) and len(set(calls)) == 2
     else:
-        # A call is a trace, and a trace is a compilation.
+        # Each call is a trace, and each trace a compilation.
         assert 1 <= len(calls) <= 2
 
 
 @pytest.mark.any_backend
 @pytest.mark.usefixtures("segmenter", "photos")
-def test_what_is_done_is_not_done_again(tmp_path, capsys):
+def test_finished_photos_are_not_segmented_again(tmp_path, capsys):
     predict(tmp_path)
     capsys.readouterr()
     masks = tmp_path / "out" / "masks"
     before = {path: path.stat().st_mtime_ns for path in masks.rglob("*.png")}
-    lost, kept = sorted(before)[:2]
-    lost.unlink()
-    status, said = predict(tmp_path, capture=capsys)
-    assert status == 0 and "1 segmented, 4 done before" in said.out
-    assert lost.exists() and kept.stat().st_mtime_ns == before[kept]
-    # A photo that changed after its mask was made is segmented again.
-    changed = tmp_path / "in" / "photo 1.png"
-    visualize.save(np.zeros((7, 9, 3), "uint8"), changed)
+    deleted, kept = sorted(before)[:2]
+    deleted.unlink()
+    status, captured = predict(tmp_path, capture=capsys)
+    assert status == 0 and "1 segmented, 4 already done" in captured.out
+    assert deleted.exists() and kept.stat().st_mtime_ns == before[kept]
+    # A photo that is newer than its mask is segmented again.
+    modified = tmp_path / "in" / "photo 1.png"
+    visualize.save(np.zeros((7, 9, 3), "uint8"), modified)
     assert predict(tmp_path) == 0
     assert read(masks / "photo 1.png").shape == (7, 9)
-    status, said = predict(tmp_path, "--write", "masks", capture=capsys)
-    assert "0 segmented, 5 done before" in said.out
+    status, captured = predict(tmp_path, "--write", "masks", capture=capsys)
+    assert "0 segmented, 5 already done" in captured.out
     assert not list((tmp_path / "out").rglob("*.partial"))
 
 
@@ -126,32 +126,32 @@ def test_what_is_done_is_not_done_again(tmp_path, capsys):
 @pytest.mark.usefixtures("segmenter", "photos")
 def test_results_of_other_settings_are_not_mixed(tmp_path, capsys):
     predict(tmp_path, "--write", "masks")
-    status, said = predict(tmp_path, "--max-side", 30, capture=capsys)
+    status, captured = predict(tmp_path, "--max-side", 30, capture=capsys)
     assert status == 1
-    assert "settings: max_side differ" in said.err.replace("\n", " ")
+    assert "settings: max_side differ" in captured.err.replace("\n", " ")
     assert predict(tmp_path, "--max-side", 30, "--overwrite") == 0
     mask = read(tmp_path / "out" / "masks" / "below" / "4.png")
     assert mask.shape == (90, 70)
-    # Enlarged from 30 x 23: rows come in threes.
+    # Upscaled from 30 x 23: each row is repeated three times.
     np.testing.assert_array_equal(mask[0::3], mask[2::3])
 
 
 @pytest.mark.any_backend
 @pytest.mark.usefixtures("segmenter", "photos")
-def test_broken_files_are_named_and_skipped(tmp_path, capsys):
+def test_broken_files_are_reported_and_skipped(tmp_path, capsys):
     good = (tmp_path / "in" / "photo 1.png").read_bytes()
     (tmp_path / "in" / "half.png").write_bytes(good[: len(good) // 2])
     (tmp_path / "in" / "text.jpg").write_text("no photo")
-    (tmp_path / "in" / "notes.txt").write_text("no photo, and not named so")
-    status, said = predict(tmp_path, "--json", capture=capsys)
+    (tmp_path / "in" / "notes.txt").write_text("no photo, by its extension")
+    status, captured = predict(tmp_path, "--json", capture=capsys)
     assert status == 2
-    report = json.loads(said.out)
+    report = json.loads(captured.out)
     assert (report["segmented"], report["other_files"]) == (5, 1)
-    names = {one["file"].rsplit("/", 1)[1] for one in report["skipped"]}
+    names = {entry["file"].rsplit("/", 1)[1] for entry in report["skipped"]}
     assert names == {"half.png", "text.jpg"}
     listed = (tmp_path / "out" / "bad_files.txt").read_text().splitlines()
     assert len(listed) == 2
-    assert all(name in said.err for name in names)
+    assert all(name in captured.err for name in names)
     for name in names:
         (tmp_path / "in" / name).unlink()
     assert predict(tmp_path) == 0
@@ -160,7 +160,7 @@ def test_broken_files_are_named_and_skipped(tmp_path, capsys):
 
 @pytest.mark.any_backend
 @pytest.mark.usefixtures("segmenter")
-def test_a_photo_held_sideways_gets_an_upright_mask(tmp_path):
+def test_exif_orientation_is_applied(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     (tmp_path / "in").mkdir()
@@ -171,7 +171,7 @@ def test_a_photo_held_sideways_gets_an_upright_mask(tmp_path):
 
 
 @pytest.mark.any_backend
-def test_windows_and_other_segmenters(photos, tmp_path):
+def test_a_discriminative_segmenter_with_windows(photos, tmp_path):
     segmenter = gss_keras.DiscriminativeSegmenter(
         tiny_backbone(), 5, channels=8, window=(32, 32)
     )
@@ -191,15 +191,15 @@ def test_windows_and_other_segmenters(photos, tmp_path):
 @pytest.mark.parametrize(
     "more, message",
     [
-        (["--opacity", 2], "`opacity` must be from 0 to 1"),
+        (["--opacity", 2], "`opacity` must be between 0 and 1"),
         (["--max-side", 0], "`max_side` must be at least 1"),
-        (["--palette", "cityscapes"], "`palette` must have the 5 colors"),
+        (["--palette", "cityscapes"], "each of the preset's 5 classes"),
         (["--palette", "nowhere"], "`palette` must be one of"),
         (["--preset", "nowhere"], "`preset` must be a folder"),
-        (["--write"], "`write` must name what to write"),
+        (["--write"], "`write` must contain at least one output"),
     ],
 )
-def test_malformed_options_are_refused(tmp_path, capsys, more, message):
-    status, said = predict(tmp_path, *more, capture=capsys)
+def test_invalid_options_are_reported(tmp_path, capsys, more, message):
+    status, captured = predict(tmp_path, *more, capture=capsys)
     assert status == 1
-    assert said.err.startswith("error: ") and message in said.err
+    assert captured.err.startswith("error: ") and message in captured.err

@@ -1,4 +1,4 @@
-"""Photos of many sizes are padded to a few."""
+"""Photos are padded to a few common sizes."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ pytestmark = pytest.mark.any_backend
 
 
 @pytest.mark.parametrize("most", [1, 2, 4, 7])
-def test_every_photo_fits_and_sizes_are_few(most):
+def test_common_sizes_fit_all_photos(most):
     rng = np.random.default_rng(most)
     sizes = [tuple(map(int, rng.integers(1, 900, 2))) for _ in range(200)]
     padded = common_sizes(sizes, most)
@@ -20,21 +20,21 @@ def test_every_photo_fits_and_sizes_are_few(most):
         assert all(side % 32 == 0 for side in larger)
 
 
-def test_few_sizes_are_only_rounded_up():
+def test_few_sizes_are_rounded_up_without_merging():
     sizes = [(360, 480), (360, 480), (480, 360), (33, 1)]
     assert common_sizes(sizes, 3) == {s: whole_size(s) for s in sizes}
     assert whole_size((33, 1)) == (64, 32)
     assert common_sizes([], 3) == {}
 
 
-def test_what_wastes_least_is_put_together():
+def test_sizes_with_the_least_padding_are_merged():
     sizes = [(320, 640)] * 9 + [(640, 320)] * 9 + [(352, 640)]
     padded = common_sizes(sizes, 2)
     assert padded[(320, 640)] == padded[(352, 640)] == (352, 640)
     assert padded[(640, 320)] == (640, 320)
 
 
-def test_padding_repeats_the_outermost_pixels():
+def test_padding_repeats_the_edge_pixels():
     photo = np.arange(12, dtype="uint8").reshape(2, 2, 3)
     padded = pad(photo, (3, 4))
     np.testing.assert_array_equal(padded[:2, :2], photo)

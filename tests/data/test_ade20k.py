@@ -14,36 +14,36 @@ def folder(tmp_path):
     return miniature.write("ade20k", tmp_path / "data", size=(32, 64))
 
 
-def test_zero_is_ignored_and_the_classes_count_from_it():
+def test_table_ignores_0_and_shifts_class_ids():
     table = ade20k_table()
     assert table[0] == table[255] == 255
     assert (table[1:151] == np.arange(150)).all()
     assert (table[151:255] == -1).all()
 
 
-def test_masks_are_the_files_less_one(folder):
+def test_masks_are_label_ids_minus_one(folder):
     source = ADE20K(folder, "train")
     annotations = folder / "ADEChallengeData2016/annotations/training"
     for index, name in enumerate(source.names):
-        with Image.open(annotations / f"{name}.png") as picture:
-            ids = np.array(picture).astype(int)
+        with Image.open(annotations / f"{name}.png") as image:
+            ids = np.array(image).astype(int)
         expected = np.where(ids == 0, 255, ids - 1)
         np.testing.assert_array_equal(source[index]["mask"], expected)
 
 
-def test_photos_have_sizes_of_their_own(folder):
+def test_photos_vary_in_size(folder):
     source = ADE20K(folder, "train")
     shapes = {source[index]["photo"].shape for index in range(len(source))}
     assert shapes == {(32, 64, 3), (32, 48, 3), (64, 32, 3)}
 
 
-def test_takes_the_folder_or_the_one_around_it(folder):
+def test_data_dir_can_be_the_folder_or_its_parent(folder):
     names = ADE20K(folder, "val").names
     assert ADE20K(folder / "ADEChallengeData2016", "val").names == names
     assert names == ("ADE_val_00000001", "ADE_val_00000002")
 
 
-# From the benchmark's list of objects: number in the files, first name.
+# From the benchmark's list of objects: label id and first name.
 @pytest.mark.parametrize(
     "number, name, color",
     [
@@ -56,13 +56,13 @@ def test_takes_the_folder_or_the_one_around_it(folder):
         (150, "flag", (92, 0, 255)),
     ],
 )
-def test_classes_stand_where_the_benchmark_has_them(number, name, color):
+def test_classes_match_the_benchmark(number, name, color):
     card = catalog.card("ade20k")
     assert card.classes[number - 1] == name
     assert tuple(card.colors[number - 1]) == color
 
 
-def test_an_id_of_no_class_is_named(folder):
+def test_invalid_ids_raise(folder):
     source = ADE20K(folder, "val")
     size = source[0]["mask"].shape
     Image.fromarray(np.full(size, 151, "uint8")).save(source.mask_paths[0])

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.any_backend
 
 
 def truncate(path):
-    """Cut a file in the middle of its pixels."""
+    """Truncate a file to half its size."""
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
 
@@ -43,7 +43,7 @@ def remove_photo(source, index):
     return source.photo_paths[index]
 
 
-def write_a_page(source, index):
+def replace_photo_with_html(source, index):
     source.photo_paths[index].write_text("<html>404 Not Found</html>")
     return source.photo_paths[index]
 
@@ -65,9 +65,9 @@ def mislabel(source, index):
     return path
 
 
-SPOILERS = [
-    truncate_photo, truncate_mask, empty_photo, remove_photo, write_a_page,
-    shrink_mask, mislabel,
+CORRUPTIONS = [
+    truncate_photo, truncate_mask, empty_photo, remove_photo,
+    replace_photo_with_html, shrink_mask, mislabel,
 ]  # fmt: skip
 
 
@@ -80,35 +80,36 @@ def make(tmp_path, name="ade20k", count=6):
 
 # The photos of Cityscapes are PNG files, those of ADE20K JPEG.
 @pytest.mark.parametrize("name", ["cityscapes", "ade20k"])
-@pytest.mark.parametrize("spoil", SPOILERS)
-def test_a_bad_file_is_named_with_the_remedy(name, spoil, tmp_path):
+@pytest.mark.parametrize("corrupt", CORRUPTIONS)
+def test_bad_files_raise_with_path_and_remedy(name, corrupt, tmp_path):
     source = make(tmp_path, name, 2)
-    path = spoil(source, 0)
+    path = corrupt(source, 0)
     with pytest.raises(ValueError, match="--skip-bad-files") as caught:
         source[0]
     assert str(path) in str(caught.value)
     assert source[1]["name"] == source.names[1]
 
 
-@pytest.mark.parametrize("ending", ["png", "jpg"])
-def test_a_file_cut_anywhere_is_noticed(ending, tmp_path):
-    """No cut gives a photo whose end is missing without a word."""
-    source = make(tmp_path, {"png": "cityscapes", "jpg": "ade20k"}[ending], 1)
+@pytest.mark.parametrize("extension", ["png", "jpg"])
+def test_truncated_files_raise_at_any_length(extension, tmp_path):
+    """A truncated file never gives a partly decoded photo."""
+    name = {"png": "cityscapes", "jpg": "ade20k"}[extension]
+    source = make(tmp_path, name, 1)
     path = source.photo_paths[0]
     content = path.read_bytes()
-    whole = source[0]["photo"]
-    noticed = 0
+    complete = source[0]["photo"]
+    num_errors = 0
     for length in range(0, len(content), len(content) // 40):
         path.write_bytes(content[:length])
         try:
-            np.testing.assert_array_equal(source[0]["photo"], whole)
+            np.testing.assert_array_equal(source[0]["photo"], complete)
         except ValueError as error:
             assert str(path) in str(error)
-            noticed += 1
-    assert noticed >= 39
+            num_errors += 1
+    assert num_errors >= 39
 
 
-def test_a_bad_record_is_replaced_by_the_next_and_reported(tmp_path):
+def test_bad_records_are_replaced_by_the_next_and_reported(tmp_path):
     source = make(tmp_path)
     paths = [truncate_photo(source, 1), mislabel(source, 2)]
     paths.append(shrink_mask(source, 5))
@@ -119,9 +120,9 @@ def test_a_bad_record_is_replaced_by_the_next_and_reported(tmp_path):
     assert skipping.num_classes == 150
     assert skipping.ignore_label == 255
     assert read_report(skipping.report) == ()
-    shown = [skipping[index]["name"] for index in range(6)]
+    names = [skipping[index]["name"] for index in range(6)]
     expected = [source.names[index] for index in (0, 3, 3, 3, 4, 0)]
-    assert shown == expected
+    assert names == expected
     assert skipping[-1]["name"] == source.names[0]
     report = read_report(skipping.report)
     assert [name for name, _ in report] == [
@@ -129,13 +130,13 @@ def test_a_bad_record_is_replaced_by_the_next_and_reported(tmp_path):
     ]
     for (_, reason), path in zip(report, paths, strict=True):
         assert str(path) in reason
-    # However often and in whatever order they are met.
+    # The number and order of reads do not change the report.
     for index in (5, 2, 1, 0):
         SkipBadFiles(source, skipping.report)[index]
     assert read_report(skipping.report) == report
 
 
-def test_good_records_are_left_as_they_are(tmp_path):
+def test_good_records_are_unchanged(tmp_path):
     source = make(tmp_path, count=2)
     skipping = SkipBadFiles(source, tmp_path / "bad.txt", blank_masks=True)
     for index in range(2):
@@ -145,7 +146,7 @@ def test_good_records_are_left_as_they_are(tmp_path):
             )
 
 
-def test_replacements_may_count_for_nothing(tmp_path):
+def test_blank_masks_ignore_replacements(tmp_path):
     source = make(tmp_path, count=3)
     truncate_photo(source, 1)
     skipping = SkipBadFiles(source, tmp_path / "bad.txt", blank_masks=True)
@@ -154,23 +155,23 @@ def test_replacements_may_count_for_nothing(tmp_path):
     np.testing.assert_array_equal(skipping[1]["photo"], skipping[2]["photo"])
 
 
-def test_workers_change_neither_batches_nor_the_report(tmp_path):
+def test_batches_and_report_do_not_depend_on_workers(tmp_path):
     source = make(tmp_path)
     truncate_photo(source, 1)
     truncate_mask(source, 4)
-    found = []
+    results = []
     for workers in (0, 1):
         skipping = SkipBadFiles(source, tmp_path / f"bad_{workers}.txt")
         data = batches(
             skipping, 2, Augmentation((32, 32)), shuffle=True, workers=workers
         )
-        found.append([batch for _ in range(2) for batch in data])
+        results.append([batch for _ in range(2) for batch in data])
         data.close()
         report = read_report(skipping.report)
         assert sorted(name for name, _ in report) == [
             source.names[1], source.names[4],
         ]  # fmt: skip
-    for (photos, masks), expected in zip(*found, strict=True):
+    for (photos, masks), expected in zip(*results, strict=True):
         np.testing.assert_array_equal(photos, expected[0])
         np.testing.assert_array_equal(masks, expected[1])
 
@@ -179,7 +180,7 @@ def read_all(source):
     return [source[index]["name"] for index in range(len(source))]
 
 
-def test_processes_that_meet_the_same_file_report_it_once(tmp_path):
+def test_multiple_processes_report_each_file_once(tmp_path):
     source = make(tmp_path, count=12)
     for index in range(0, 12, 2):
         truncate_photo(source, index)
@@ -191,24 +192,26 @@ def test_processes_that_meet_the_same_file_report_it_once(tmp_path):
     assert sorted(names) == sorted(set(names)) == list(source.names[::2])
 
 
-def test_all_bad_is_an_error(tmp_path):
+def test_sources_without_readable_records_raise(tmp_path):
     source = make(tmp_path, count=2)
     for index in range(2):
         truncate_photo(source, index)
     skipping = SkipBadFiles(source, tmp_path / "bad.txt")
-    with pytest.raises(ValueError, match=r"2 of 2 are bad; .*bad\.txt says"):
+    with pytest.raises(
+        ValueError, match=r"2 of 2 are unreadable; see .*bad\.txt"
+    ):
         skipping[0]
 
 
-def test_positions_beyond_the_end(tmp_path):
+def test_out_of_range_indices_raise(tmp_path):
     skipping = SkipBadFiles(make(tmp_path, count=2), tmp_path / "bad.txt")
     for index in (2, -3):
         with pytest.raises(IndexError, match=f"Received: index={index}"):
             skipping[index]
 
 
-def test_a_source_without_names(tmp_path):
-    class Nameless:
+def test_sources_without_names(tmp_path):
+    class Unnamed:
         classes, num_classes, ignore_label = ("a",), 1, 255
 
         def __len__(self):
@@ -219,14 +222,14 @@ def test_a_source_without_names(tmp_path):
                 raise OSError("the disk\nis gone")
             return {"photo": None, "mask": np.zeros(3), "name": "b"}
 
-    skipping = SkipBadFiles(Nameless(), tmp_path / "bad.txt")
+    skipping = SkipBadFiles(Unnamed(), tmp_path / "bad.txt")
     assert skipping[0]["name"] == "b"
     assert read_report(skipping.report) == (
         ("record 0", "the disk is gone"),
     )  # fmt: skip
 
 
-def test_mistakes_in_the_code_are_not_bad_files(tmp_path):
+def test_programming_errors_are_not_skipped(tmp_path):
     class Broken:
         classes, num_classes, ignore_label = ("a",), 1, 255
 
@@ -240,7 +243,7 @@ def test_mistakes_in_the_code_are_not_bad_files(tmp_path):
         SkipBadFiles(Broken(), tmp_path / "bad.txt")[0]
 
 
-def test_a_report_that_cannot_be_written(tmp_path):
+def test_unwritable_and_missing_reports_raise(tmp_path):
     source = make(tmp_path, count=2)
     with pytest.raises(ValueError, match="`report` must be a file that can"):
         SkipBadFiles(source, tmp_path)

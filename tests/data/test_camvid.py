@@ -10,22 +10,22 @@ pytestmark = pytest.mark.any_backend
 
 
 def published_frames():
-    """The names of all 701 frames of CamVid, by its description.
+    """Return the names of all 701 frames, following CamVid's description.
 
-    `0001TP`, `0006R0`, `0016E5` and `Seq05VD` are labeled at one frame per
-    second of a film of 30; 101 pairs of `0016E5` at 15 Hz lie between.
+    `0001TP`, `0006R0`, `0016E5` and `Seq05VD` are 30 Hz videos labeled at
+    1 Hz; 101 further frames of `0016E5` are labeled at 15 Hz.
     """
     names = [f"0001TP_{frame:06d}" for frame in range(6690, 10381, 30)]
     names += [f"0006R0_f{frame:05d}" for frame in range(930, 3931, 30)]
-    second = [*range(390, 2401, 30), *range(4350, 7921, 30)]
-    second += range(8190, 8641, 30)
-    names += [f"0016E5_{frame:05d}" for frame in second]
+    frames = [*range(390, 2401, 30), *range(4350, 7921, 30)]
+    frames += range(8190, 8641, 30)
+    names += [f"0016E5_{frame:05d}" for frame in frames]
     names += [f"0016E5_{frame:05d}" for frame in range(7959, 8160, 2)]
     names += [f"Seq05VD_f{frame:05d}" for frame in range(0, 5101, 30)]
     return names
 
 
-def test_the_split_gives_the_usual_numbers():
+def test_splits_have_the_published_sizes():
     names = published_frames()
     assert len(names) == len(set(names)) == 701
     splits = [camvid_split(name) for name in names]
@@ -50,24 +50,24 @@ def test_the_split_gives_the_usual_numbers():
         ("Seq05VD_f05100", "test"),
     ],
 )
-def test_the_split_follows_the_published_lists(name, split):
+def test_splits_match_the_published_lists(name, split):
     assert camvid_split(name) == split
 
 
 @pytest.mark.parametrize("name", ["0001TP", "0007TP_000030", "0006R0_fx"])
-def test_frames_of_no_sequence_are_named(name):
+def test_unknown_frame_names_raise(name):
     with pytest.raises(ValueError, match=f"sequence.*Received: '{name}'"):
         camvid_split(name)
 
 
-def test_painted_masks_become_class_ids(tmp_path):
+def test_color_coded_masks_become_class_ids(tmp_path):
     folder = miniature.write("camvid-32", tmp_path / "data", size=(32, 64))
     source = CamVid32(folder, "train")
     assert source.classes == CamVid.class_names
     for index, name in enumerate(source.names):
         path = folder / "LabeledApproved_full" / f"{name}_L.png"
-        with Image.open(path) as picture:
-            colors = np.array(picture)
+        with Image.open(path) as image:
+            colors = np.array(image)
         expected = np.full(colors.shape[:2], -1)
         for color, group in CAMVID_32.values():
             class_id = 255 if group is None else source.classes.index(group)
@@ -75,13 +75,13 @@ def test_painted_masks_become_class_ids(tmp_path):
         np.testing.assert_array_equal(source[index]["mask"], expected)
 
 
-def test_the_32_colors_differ_and_every_class_has_some():
+def test_the_32_colors_are_distinct_and_cover_all_classes():
     assert len({color for color, _ in CAMVID_32.values()}) == 32
     groups = {group for _, group in CAMVID_32.values()}
     assert groups == {*CamVid.class_names, None}
 
 
-def test_bad_painted_masks_are_named(tmp_path):
+def test_invalid_color_coded_masks_raise(tmp_path):
     folder = miniature.write("camvid-32", tmp_path / "data", size=(32, 64))
     source = CamVid32(folder, "val")
     pixels = np.zeros((32, 64, 3), "uint8")
@@ -99,12 +99,12 @@ def test_bad_painted_masks_are_named(tmp_path):
         CamVid32(folder, "val")
 
 
-def test_the_segnet_layout(tmp_path):
+def test_segnet_layout(tmp_path):
     folder = miniature.write("camvid", tmp_path / "data", size=(32, 64))
     source = CamVid(folder, "test")
     for index, name in enumerate(source.names):
-        with Image.open(folder / "testannot" / f"{name}.png") as picture:
-            ids = np.array(picture)
+        with Image.open(folder / "testannot" / f"{name}.png") as image:
+            ids = np.array(image)
         expected = np.where(ids == 11, 255, ids)
         np.testing.assert_array_equal(source[index]["mask"], expected)
         assert (expected == 255).any()

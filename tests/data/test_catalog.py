@@ -32,13 +32,13 @@ def test_cards_are_complete(name):
         ("camvid-32", 11, {"train": 367, "val": 101, "test": 233}),
     ],
 )
-def test_cards_state_the_official_numbers(name, num_classes, splits):
+def test_cards_have_the_official_sizes(name, num_classes, splits):
     card = catalog.card(name)
     assert card.num_classes == num_classes
     assert card.splits == splits
 
 
-def test_cards_cannot_be_changed():
+def test_cards_are_immutable():
     catalog.card("ade20k").colors[:] = 0
     assert catalog.card("ade20k").colors.any()
     with pytest.raises(AttributeError):
@@ -64,18 +64,18 @@ def test_load_reads_every_split(name, tmp_path):
             assert mask[mask < 255].max(initial=0) < source.num_classes
 
 
-def test_splits_share_no_record(tmp_path):
+def test_splits_are_disjoint(tmp_path):
     for name in NAMES[:4]:
         folder = miniature.write(name, tmp_path / name, size=(32, 64))
-        seen = [
+        records = [
             record
             for split in catalog.card(name).splits
             for record in load(name, folder, split).names
         ]
-        assert len(set(seen)) == len(seen)
+        assert len(set(records)) == len(records)
 
 
-def test_unknown_names_get_the_nearest():
+def test_unknown_names_raise_with_the_closest_match():
     with pytest.raises(
         ValueError, match=r"`name` must be .*Nearest: cityscapes.*'citiscapes'"
     ):
@@ -85,7 +85,7 @@ def test_unknown_names_get_the_nearest():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_missing_folder_is_named_with_the_layout(name, tmp_path):
+def test_missing_folders_raise_with_the_layout(name, tmp_path):
     with pytest.raises(ValueError, match="is missing") as caught:
         load(name, tmp_path / "nowhere", "train")
     message = str(caught.value)
@@ -98,19 +98,19 @@ def test_a_missing_folder_is_named_with_the_layout(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES[:4])
-def test_unknown_splits_are_named(name, tmp_path):
+def test_unknown_splits_raise(name, tmp_path):
     with pytest.raises(ValueError, match="`split` of .*split='validation'"):
         load(name, tmp_path, "validation")
 
 
-def test_unknown_readers_are_named(tmp_path):
+def test_unknown_readers_raise(tmp_path):
     with pytest.raises(
         ValueError, match="`reader` of ade20k must be one of 'files'"
     ):
         load("ade20k", tmp_path, "train", reader="tfds")
 
 
-def test_own_folders_must_agree_on_their_classes(tmp_path):
+def test_splits_of_folders_must_have_equal_classes(tmp_path):
     for split in ("train", "val"):
         streets.draw(tmp_path / split, 1, size=(32, 48))
     assert load("folders", tmp_path, "val").classes == streets.CLASSES
@@ -121,19 +121,19 @@ def test_own_folders_must_agree_on_their_classes(tmp_path):
             load("folders", tmp_path, split)
 
 
-def test_own_folders_may_have_other_splits(tmp_path):
+def test_folders_can_have_custom_splits(tmp_path):
     streets.draw(tmp_path / "harbor", 1, size=(32, 48))
     assert len(load("folders", tmp_path, "harbor")) == 1
     with pytest.raises(ValueError, match="images is missing"):
         load("folders", tmp_path, "train")
 
 
-def test_gray_photos_become_three_equal_channels(tmp_path):
+def test_grayscale_photos_become_rgb(tmp_path):
     folder = miniature.write("ade20k", tmp_path / "x", size=(32, 64))
     source = load("ade20k", folder, "val")
-    with Image.open(source.photo_paths[-1]) as picture:
-        assert picture.mode == "L"
-        gray = np.array(picture)
+    with Image.open(source.photo_paths[-1]) as image:
+        assert image.mode == "L"
+        gray = np.array(image)
     photo = source[-1]["photo"]
     for channel in range(3):
         np.testing.assert_array_equal(photo[..., channel], gray)

@@ -8,7 +8,7 @@ from gss_keras.synthetic import miniature
 
 pytestmark = pytest.mark.any_backend
 
-# The benchmark's table of ids by name, typed from its description.
+# Label ids by class name, from the benchmark's documentation.
 BENCHMARK = {
     "road": 7, "sidewalk": 8, "building": 11, "wall": 12, "fence": 13,
     "pole": 17, "traffic light": 19, "traffic sign": 20, "vegetation": 21,
@@ -27,12 +27,12 @@ def mask_file(folder, name, split="train"):
     return folder / "gtFine" / split / city / f"{name}_gtFine_labelIds.png"
 
 
-def test_label_ids_follow_the_benchmark():
+def test_label_ids_match_the_benchmark():
     classes = catalog.card("cityscapes").classes
     assert dict(zip(classes, LABEL_IDS, strict=True)) == BENCHMARK
 
 
-def test_label_ids_follow_cityscapesscripts():
+def test_label_ids_match_cityscapesscripts():
     labels = pytest.importorskip(
         "cityscapesscripts.helpers.labels",
         reason="needs cityscapesscripts",
@@ -48,7 +48,7 @@ def test_label_ids_follow_cityscapesscripts():
             assert tuple(card.colors[label.trainId]) == label.color
 
 
-def test_table_knows_the_ids_of_the_data_set():
+def test_table_covers_the_ids_of_the_data_set():
     table = cityscapes_table()
     assert (table[list(BENCHMARK.values())] == np.arange(19)).all()
     others = sorted(set(range(34)) - set(BENCHMARK.values()))
@@ -58,18 +58,18 @@ def test_table_knows_the_ids_of_the_data_set():
     assert (table[256:] == -1).all()
 
 
-def test_masks_are_the_files_with_the_ids_replaced(folder):
+def test_label_ids_become_class_ids(folder):
     source = Cityscapes(folder, "train")
     for index, name in enumerate(source.names):
-        with Image.open(mask_file(folder, name)) as picture:
-            ids = np.array(picture)
+        with Image.open(mask_file(folder, name)) as image:
+            ids = np.array(image)
         mask = source[index]["mask"]
         for train_id, label_id in enumerate(BENCHMARK.values()):
             np.testing.assert_array_equal(mask == train_id, ids == label_id)
         assert (mask == 255).any()
 
 
-def test_records_come_city_by_city(folder):
+def test_records_are_sorted_by_city(folder):
     source = Cityscapes(folder, "train")
     assert source.names == tuple(sorted(source.names))
     assert {name.split("_")[0] for name in source.names} == {
@@ -86,14 +86,14 @@ def test_the_test_split_has_no_labels(folder):
     assert len(Cityscapes(folder, "test")) == len(source)
 
 
-def test_a_photo_without_mask_is_named(folder):
+def test_photos_without_mask_raise(folder):
     name = Cityscapes(folder, "train").names[1]
     mask_file(folder, name).unlink()
     with pytest.raises(ValueError, match=f"must have a mask.*1 of 4.*{name}"):
         Cityscapes(folder, "train")
 
 
-def test_an_id_of_no_class_is_named(folder):
+def test_invalid_ids_raise(folder):
     source = Cityscapes(folder, "train")
     path = mask_file(folder, source.names[0])
     Image.fromarray(np.full((32, 64), 34, "uint8")).save(path)
@@ -104,14 +104,14 @@ def test_an_id_of_no_class_is_named(folder):
         source[0]
 
 
-def test_an_empty_split_is_named(folder):
+def test_empty_splits_raise(folder):
     for path in folder.glob("*/val/*/*"):
         path.unlink()
     with pytest.raises(ValueError, match=r"at least one photo.*val"):
         Cityscapes(folder, "val")
 
 
-def test_feeds_batches(folder):
+def test_works_with_batches(folder):
     source = Cityscapes(folder, "train")
     photos, masks = batches(source, batch_size=2)[0]
     assert photos.shape == (2, 32, 64, 3)

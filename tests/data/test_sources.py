@@ -10,15 +10,15 @@ pytestmark = pytest.mark.any_backend
 
 def save(path, pixels, palette=None):
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture = Image.fromarray(pixels)
+    image = Image.fromarray(pixels)
     if palette is not None:
-        picture.putpalette(palette)
-    picture.save(path)
+        image.putpalette(palette)
+    image.save(path)
 
 
 @pytest.fixture
 def folders(tmp_path):
-    """Two photos, a PNG and a JPEG, with a gray and a palette mask."""
+    """Two photos, a PNG and a JPEG, with a grayscale and a palette mask."""
     generator = np.random.default_rng(0)
     photo = generator.integers(0, 256, (6, 8, 3), "uint8")
     mask = generator.integers(0, 3, (6, 8), "uint8")
@@ -33,15 +33,15 @@ def read(folder, classes=("sky", "road", "car"), **kwargs):
     return Folders(folder / "images", folder / "masks", classes, **kwargs)
 
 
-def test_reads_gray_and_palette_masks(folders):
+def test_reads_grayscale_and_palette_masks(folders):
     folder, photo, mask = folders
     source = read(folder)
     assert len(source) == 2
     assert source.names == ("a", "b")
     assert source.classes == ("sky", "road", "car")
     assert (source.num_classes, source.ignore_label) == (3, 255)
-    with Image.open(folder / "masks" / "b.png") as picture:
-        assert picture.mode == "P"
+    with Image.open(folder / "masks" / "b.png") as image:
+        assert image.mode == "P"
     for record in (source[0], source[1], source[-1]):
         assert record["photo"].dtype == np.uint8
         assert record["mask"].dtype == np.int32
@@ -67,7 +67,7 @@ def test_255_is_always_ignored(folders):
     np.testing.assert_array_equal(read(folder)[0]["mask"], expected)
 
 
-def test_gray_photos_become_colored(folders):
+def test_grayscale_photos_become_rgb(folders):
     folder, photo, _ = folders
     save(folder / "images" / "a.png", photo[..., 0])
     expected = np.repeat(photo[..., :1], 3, axis=-1)
@@ -104,29 +104,29 @@ def with_damaged_photo(folder):
 
 
 @pytest.mark.parametrize(
-    "spoil, message",
+    "corrupt, message",
     [
         (with_unknown_id, r"ids from 0 to 2.*Received: .*a\.png with 7"),
         (with_small_mask, r"\(6, 8\) for .*Received: \(6, 7\) for .*a\.png"),
         (with_color_mask, r"one channel.*Received: .*a\.png of mode 'RGB'"),
         (with_transparent_photo, r"three channels.*a\.png of mode 'RGBA'"),
-        (with_damaged_photo, r"read to its end.*Received: .*a\.png"),
+        (with_damaged_photo, r"complete PNG.*Received: .*a\.png"),
     ],
 )
-def test_bad_files_are_named(folders, spoil, message):
-    spoil(folders[0])
+def test_bad_files_raise(folders, corrupt, message):
+    corrupt(folders[0])
     source = read(folders[0])
     with pytest.raises(ValueError, match=message):
         source[0]
     assert source[1]["photo"].shape == (6, 8, 3)
 
 
-def test_bad_folders_are_named(folders):
+def test_bad_folders_raise(folders):
     folder = folders[0]
     with pytest.raises(ValueError, match="`photos` must be an existing"):
         Folders(folder / "photos", folder / "masks", ["sky"])
     (folder / "empty").mkdir()
-    with pytest.raises(ValueError, match="`masks` must hold .png files"):
+    with pytest.raises(ValueError, match="`masks` must contain .png files"):
         Folders(folder / "images", folder / "empty", ["sky"])
     (folder / "masks" / "b.png").unlink()
     with pytest.raises(ValueError, match="must have a mask.*1 of 2.*: b"):
@@ -136,20 +136,20 @@ def test_bad_folders_are_named(folders):
     with pytest.raises(ValueError, match="must have a photo.*1 of 2.*: c"):
         read(folder)
     save(folder / "images" / "a.jpg", np.zeros((6, 8, 3), "uint8"))
-    with pytest.raises(ValueError, match="one file for each name"):
+    with pytest.raises(ValueError, match="one file per name"):
         read(folder)
 
 
 @pytest.mark.parametrize(
     "classes, ignore, message",
     [
-        ((), (), "`classes` must be 1 to 255 different names.*0 names"),
-        (("a", "a"), (), "2 names, 1 of them different"),
+        ((), (), "`classes` must be 1 to 255 distinct names.*0 names"),
+        (("a", "a"), (), "2 names, 1 of them distinct"),
         ("no/such/file.txt", (), "`classes` must be a sequence of names"),
         (("a", "b", "c"), -1, "`ignore` must be ids"),
     ],
 )
-def test_bad_class_lists(folders, classes, ignore, message):
+def test_invalid_classes_raise(folders, classes, ignore, message):
     with pytest.raises(ValueError, match=message):
         read(folders[0], classes, ignore=ignore)
 
@@ -170,7 +170,7 @@ def test_camvid_reads_the_segnet_layout(tmp_path):
         CamVid(tmp_path, "all")
 
 
-def test_resized_records_show_the_same_scene(tmp_path):
+def test_resized_records_match_the_originals(tmp_path):
     source = streets.draw(tmp_path / "streets", 2, size=(64, 96), seed=0)
     half = Resized(source, (48, 32))
     assert len(half) == len(source) and half.classes == source.classes
@@ -181,9 +181,9 @@ def test_resized_records_show_the_same_scene(tmp_path):
         assert small["mask"].dtype == np.int32
         means = record["photo"].reshape(32, 2, 48, 2, 3).mean((1, 3))
         assert np.abs(small["photo"] - means).mean() < 8
-        # Each class is one of the four pixels it stands for.
-        four = record["mask"].reshape(32, 2, 48, 2).transpose(0, 2, 1, 3)
-        assert (small["mask"][..., None, None] == four).any((2, 3)).all()
-    whole = Resized(source, (96, 64))[1]
-    np.testing.assert_array_equal(whole["photo"], source[1]["photo"])
-    np.testing.assert_array_equal(whole["mask"], source[1]["mask"])
+        # Each id occurs in the corresponding 2 x 2 block.
+        blocks = record["mask"].reshape(32, 2, 48, 2).transpose(0, 2, 1, 3)
+        assert (small["mask"][..., None, None] == blocks).any((2, 3)).all()
+    same_size = Resized(source, (96, 64))[1]
+    np.testing.assert_array_equal(same_size["photo"], source[1]["photo"])
+    np.testing.assert_array_equal(same_size["mask"], source[1]["mask"])

@@ -10,7 +10,7 @@ from gss_keras.synthetic import miniature
 
 pytestmark = [
     pytest.mark.any_backend,
-    # Of TensorFlow Datasets and what it imports, not of ours.
+    # Raised by TensorFlow Datasets and its dependencies.
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 
@@ -19,7 +19,7 @@ SPLITS = ("train", "val", "test")
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """A miniature as unpacked, and its archives where TFDS wants them."""
+    """An unpacked miniature, and its archives in TFDS' manual folder."""
     pytest.importorskip(
         "tensorflow_datasets", reason="needs TensorFlow Datasets"
     )
@@ -41,7 +41,7 @@ def folders(tmp_path_factory):
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_equals_the_files(folders, split):
+def test_records_equal_those_of_the_files_reader(folders, split):
     files, data_dir = folders
     expected = Cityscapes(files, split)
     source = load("cityscapes", data_dir, split, reader="tfds")
@@ -50,34 +50,34 @@ def test_equals_the_files(folders, split):
     assert sorted(source.names) == list(expected.names)
     for index, name in enumerate(source.names):
         record = source[index]
-        wanted = expected[expected.names.index(name)]
+        expected_record = expected[expected.names.index(name)]
         assert record["name"] == name
         assert record["mask"].dtype == np.int32
         assert record["photo"].dtype == np.uint8
-        np.testing.assert_array_equal(record["photo"], wanted["photo"])
-        np.testing.assert_array_equal(record["mask"], wanted["mask"])
+        for key in ("photo", "mask"):
+            np.testing.assert_array_equal(record[key], expected_record[key])
 
 
-def test_travels_to_worker_processes(folders):
+def test_is_picklable(folders):
     source = TfdsCityscapes(folders[1], "train")
     again = pickle.loads(pickle.dumps(source))
     np.testing.assert_array_equal(again[1]["photo"], source[1]["photo"])
-    alone = batches(source, 2, shuffle=True)
-    helped = batches(source, 2, shuffle=True, workers=1)
-    for (photos, masks), expected in zip(helped, alone, strict=True):
+    sequential = batches(source, 2, shuffle=True)
+    parallel = batches(source, 2, shuffle=True, workers=1)
+    for (photos, masks), expected in zip(parallel, sequential, strict=True):
         np.testing.assert_array_equal(photos, expected[0])
         np.testing.assert_array_equal(masks, expected[1])
-    helped.close()
+    parallel.close()
 
 
-def test_ends_after_the_last_record(folders):
+def test_iteration_ends_after_the_last_record(folders):
     source = TfdsCityscapes(folders[1], "val")
     assert len(list(source)) == len(source) == 2
     with pytest.raises(IndexError, match="below 2. Received: index=2"):
         source[2]
 
 
-def test_missing_archives_are_named(folders, tmp_path):
+def test_missing_archives_raise(folders, tmp_path):
     with pytest.raises(
         ValueError, match=r"missing: leftImg8bit.*zip, gtFine.*zip\. Get them"
     ):

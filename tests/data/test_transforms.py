@@ -11,7 +11,7 @@ PALETTE = np.array(
 
 
 def random_blocks(seed, shape=(60, 90)):
-    """A mask of blocks, and a photo which paints it with colors."""
+    """Return a random mask of blocks, and the mask painted with `PALETTE`."""
     generator = np.random.default_rng(seed)
     mask = generator.integers(0, 5, (5, 6))
     mask = np.kron(mask, np.ones((12, 15), int))[: shape[0], : shape[1]]
@@ -19,7 +19,7 @@ def random_blocks(seed, shape=(60, 90)):
 
 
 def recover(photo):
-    """The mask which a photo was painted from."""
+    """Return the nearest palette color of each pixel and its distance."""
     distances = np.abs(photo[:, :, None].astype(int) - PALETTE).sum(-1)
     return distances.argmin(-1), distances.min(-1)
 
@@ -46,18 +46,18 @@ def test_photo_and_mask_stay_aligned(kwargs):
         assert new_photo.dtype == np.uint8
         assert new_mask.shape == (40, 50)
         assert new_mask.dtype == np.int32
-        found, distance = recover(new_photo)
-        # Bilinear scaling mixes colors at the borders of blocks.
-        sure = (distance < 20) & (new_mask < 255)
-        assert sure.mean() > 0.2
-        np.testing.assert_array_equal(found[sure], new_mask[sure])
+        recovered, distance = recover(new_photo)
+        # Bilinear interpolation mixes colors at the boundaries of blocks.
+        is_pure = (distance < 20) & (new_mask < 255)
+        assert is_pure.mean() > 0.2
+        np.testing.assert_array_equal(recovered[is_pure], new_mask[is_pure])
         if kwargs["scale_range"] == (1, 1):
-            np.testing.assert_array_equal(found, new_mask)
+            np.testing.assert_array_equal(recovered, new_mask)
             windows = np.lib.stride_tricks.sliding_window_view(mask, (40, 50))
-            same = (windows == new_mask).all((2, 3)).any()
-            mirrored = (windows == new_mask[:, ::-1]).all((2, 3)).any()
-            assert same or mirrored
-            flipped += not same
+            is_crop = (windows == new_mask).all((2, 3)).any()
+            is_mirrored = (windows == new_mask[:, ::-1]).all((2, 3)).any()
+            assert is_crop or is_mirrored
+            flipped += not is_crop
     if kwargs["scale_range"] == (1, 1):
         assert (flipped > 0) == kwargs["flip"]
 
@@ -78,8 +78,8 @@ def test_small_photos_are_padded():
     assert np.abs(new_photo[:, 30:] - mean).max() < 1
 
 
-def test_the_padding_keeps_its_color_whatever_the_jitter():
-    """It comes last, so that a model always sees it as 0."""
+def test_color_jitter_does_not_change_the_padding():
+    """Padding comes last, so that it is always 0 after normalization."""
     photo, mask = random_blocks(0, (20, 30))
     augmentation = Augmentation(crop=(32, 48), scale_range=(1, 1))
     for seed in range(8):
@@ -97,11 +97,11 @@ def test_defaults_are_the_published_constants():
     jitter = augmentation.color_jitter
     assert jitter.brightness == 32
     assert jitter.contrast == jitter.saturation == (0.5, 1.5)
-    # 18 of the 180 steps that a byte of hue is often counted in.
+    # 18 of the 180 units of OpenCV's 8-bit hue.
     assert jitter.hue == 18 * 360 / 180
 
 
-def test_every_random_change_happens_in_half_of_the_photos():
+def test_random_transforms_have_probability_one_half():
     photo = np.zeros((8, 8, 3), "uint8")
     photo[:, :4] = 255
     mask = np.tile(np.arange(8), (8, 1))
@@ -125,11 +125,11 @@ def test_every_random_change_happens_in_half_of_the_photos():
             [np.abs(matrix - np.eye(3, 4)).max() > 1e-9 for matrix in matrices]
         )
     # Five standard deviations around one half.
-    for share in (np.mean(flips), *np.mean(changes, axis=0)):
-        assert 0.375 < share < 0.625
+    for frequency in (np.mean(flips), *np.mean(changes, axis=0)):
+        assert 0.375 < frequency < 0.625
 
 
-def test_reproducible_from_the_generator():
+def test_augmentation_is_a_function_of_the_generator():
     photo, mask = random_blocks(0)
     augmentation = Augmentation(crop=(32, 32))
     results = [
@@ -141,13 +141,13 @@ def test_reproducible_from_the_generator():
     assert (results[0][0] != results[2][0]).any()
 
 
-def test_crops_keep_to_the_largest_share_of_a_class():
+def test_max_class_fraction_limits_the_crops():
     mask = np.zeros((60, 200), "int32")
     mask[:, 180:] = 1
     mask[:, 120:150] = 255
     photo = PALETTE[mask % 5]
     kwargs = dict(crop=(40, 40), scale_range=(1, 1), flip=False)
-    shares = {}
+    success_rates = {}
     for fraction in (0.75, 1.0):
         augmentation = Augmentation(
             **kwargs, color_jitter=None, max_class_fraction=fraction
@@ -157,17 +157,17 @@ def test_crops_keep_to_the_largest_share_of_a_class():
             _, crop = augmentation(photo, mask, np.random.default_rng(seed))
             labeled = crop[crop < 255]
             largest.append(np.bincount(labeled).max() / labeled.size)
-        shares[fraction] = np.mean(np.array(largest) <= 0.75)
-    # About one crop in nine shows enough of class 1: eleven trials find one
-    # in 1 - (8 / 9) ** 11 = 73 % of the cases.
-    assert shares[1.0] < 0.25
-    assert 0.55 < shares[0.75] < 0.9
+        success_rates[fraction] = np.mean(np.array(largest) <= 0.75)
+    # About one crop in nine contains enough of class 1: 11 trials succeed with
+    # probability 1 - (8 / 9) ** 11 = 73 %.
+    assert success_rates[1.0] < 0.25
+    assert 0.55 < success_rates[0.75] < 0.9
 
 
-def test_crops_with_nothing_labeled_are_drawn_again():
+def test_crops_without_labeled_pixels_are_retried():
     mask = np.full((40, 400), 255, "int32")
     mask[:20, 300:], mask[20:, 300:] = 0, 1
-    shown = {}
+    labeled_rates = {}
     for fraction in (0.75, 1.0):
         augmentation = Augmentation(
             crop=(40, 40), scale_range=(1, 1), flip=False,
@@ -181,14 +181,15 @@ def test_crops_with_nothing_labeled_are_drawn_again():
             )[1]
             for seed in range(60)
         ]
-        shown[fraction] = np.mean([(crop < 255).any() for crop in crops])
-    # 100 of 361 crops touch the labeled part.
-    assert 0.1 < shown[1.0] < 0.5
-    assert shown[0.75] > 0.85
+        is_labeled = [(crop < 255).any() for crop in crops]
+        labeled_rates[fraction] = np.mean(is_labeled)
+    # 100 of 361 crops overlap the labeled part.
+    assert 0.1 < labeled_rates[1.0] < 0.5
+    assert labeled_rates[0.75] > 0.85
 
 
-# The rule in words: the larger scale of two that keeps the longer side
-# within the longest and the shorter side within the shortest.
+# The largest scale with the longer side at most `max(fit)` and the shorter
+# side at most `min(fit)`.
 @pytest.mark.parametrize(
     "shape, fit, size",
     [
@@ -206,8 +207,8 @@ def test_fit_scale(shape, fit, size):
 
 
 @pytest.mark.parametrize("shape", [(60, 90), (120, 180), (180, 120)])
-def test_fit_shows_photos_of_all_sizes_equally_large(shape):
-    """A square stays a share of the photo: its side tells the scale."""
+def test_fit_normalizes_the_scale_of_photos(shape):
+    """Measure the scale with a rectangle of a third of the photo's sides."""
     mask = np.zeros(shape, "int32")
     height, width = (side // 3 for side in shape)
     mask[height : 2 * height, width : 2 * width] = 1
@@ -224,25 +225,25 @@ def test_fit_shows_photos_of_all_sizes_equally_large(shape):
     assert (photo[(mask == 1)] == PALETTE[1]).all(-1).mean() > 0.7
 
 
-def test_scales_are_drawn_around_the_size_that_fits():
-    """Photos of two sizes with the same ratio give the same crops."""
+def test_scale_range_is_relative_to_the_fitted_size():
+    """Photos of two sizes with the same aspect ratio give the same crops."""
     augmentation = Augmentation(
         crop=(64, 64), color_jitter=None, fit=(128, 64), flip=False
     )
-    shares = []
+    crops = []
     for factor in (1, 4):
         mask = np.kron(np.arange(8), np.ones((64, 16), int)) % 5
         mask = np.kron(mask, np.ones((factor, factor), int))
         _, crop = augmentation(PALETTE[mask], mask, np.random.default_rng(1))
-        shares.append(crop)
-    assert (shares[0] == shares[1]).mean() > 0.97
+        crops.append(crop)
+    assert (crops[0] == crops[1]).mean() > 0.97
 
 
-def test_balance_shows_rare_classes():
+def test_balance_oversamples_rare_classes():
     mask = np.zeros((100, 100), "int32")
     mask[70:72, 30:32] = 3
     photo = PALETTE[mask]
-    found = {}
+    frequencies = {}
     for balance in (0.0, 1.0):
         augmentation = Augmentation(
             crop=(20, 20), scale_range=(1, 1), max_class_fraction=1.0,
@@ -252,12 +253,13 @@ def test_balance_shows_rare_classes():
             augmentation(photo, mask, np.random.default_rng(seed))[1]
             for seed in range(60)
         ]
-        found[balance] = np.mean([(crop == 3).any() for crop in crops])
-    assert found[0.0] < 0.2
-    assert found[1.0] > 0.35
+        is_present = [(crop == 3).any() for crop in crops]
+        frequencies[balance] = np.mean(is_present)
+    assert frequencies[0.0] < 0.2
+    assert frequencies[1.0] > 0.35
 
 
-def test_balance_with_nothing_labeled():
+def test_balance_without_labeled_pixels():
     photo, mask = random_blocks(0)
     augmentation = Augmentation(crop=(20, 20), balance=1.0)
     _, crop = augmentation(
@@ -266,13 +268,13 @@ def test_balance_with_nothing_labeled():
     assert (crop == 255).all()
 
 
-def test_color_jitter_follows_its_matrix():
+def test_color_jitter_applies_its_matrix():
     photo = np.random.default_rng(0).integers(0, 256, (9, 9, 3), "uint8")
     for seed in range(20):
         matrix = ColorJitter().draw_matrix(np.random.default_rng(seed))
         expected = photo @ matrix[:, :3].T + matrix[:, 3]
-        found = ColorJitter()(photo, np.random.default_rng(seed))
-        assert np.abs(np.clip(expected, 0, 255) - found).max() <= 0.51
+        jittered = ColorJitter()(photo, np.random.default_rng(seed))
+        assert np.abs(np.clip(expected, 0, 255) - jittered).max() <= 0.51
 
 
 @pytest.mark.parametrize(
@@ -285,7 +287,7 @@ def test_color_jitter_follows_its_matrix():
         ),
     ],
 )
-def test_hue_and_saturation_keep_gray(kwargs, gray):
+def test_hue_and_saturation_preserve_gray(kwargs, gray):
     for seed in range(20):
         matrix = ColorJitter(**kwargs).draw_matrix(np.random.default_rng(seed))
         value = matrix[:, :3] @ np.full(3, 100.0) + matrix[:, 3]
@@ -293,7 +295,7 @@ def test_hue_and_saturation_keep_gray(kwargs, gray):
         assert np.abs(gray(100.0) - value[0]).min() < 0.5
 
 
-def test_hue_turns_red_towards_yellow_or_violet():
+def test_hue_rotates_red_toward_yellow_and_violet():
     jitter = ColorJitter(0, (1, 1), (1, 1), hue=36)
     colors = {
         tuple(
@@ -330,20 +332,20 @@ def test_padding():
         ),
         (
             lambda: Augmentation((8, 8), max_class_fraction=75),
-            "`max_class_fraction` must lie .*=75",
+            "`max_class_fraction` must be .*=75",
         ),
-        (lambda: Augmentation((8, 8), balance=-1), "`balance` must lie .*=-1"),
+        (lambda: Augmentation((8, 8), balance=-1), "`balance` must be .*=-1"),
         (lambda: Augmentation((8, 8), color_jitter=1), "`color_jitter` must"),
         (
             lambda: Augmentation((8, 8), fit=2048),
-            "`fit` must be a longest and a shortest side.*fit=2048",
+            "`fit` must be maxima of the longer and shorter side.*fit=2048",
         ),
         (lambda: ColorJitter(hue=-1), "`hue` must be at least 0.*hue=-1"),
-        (lambda: ColorJitter(contrast=(2, 1)), "`contrast` must be a lowest"),
+        (lambda: ColorJitter(contrast=(2, 1)), "`contrast` must be a smallest"),
         (lambda: Padding((2.0, 3)), "`size` must be a height and a width"),
     ],
 )
-def test_bad_arguments(make, message):
+def test_invalid_arguments_raise(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
@@ -358,7 +360,7 @@ def test_bad_arguments(make, message):
     ],
 )
 @pytest.mark.parametrize("transform", [Augmentation((4, 4)), Padding((9, 9))])
-def test_bad_photos_and_masks(transform, photo, mask, message):
+def test_invalid_photos_and_masks_raise(transform, photo, mask, message):
     with pytest.raises(ValueError, match=message):
         transform(
             np.zeros(photo, "uint8"),
@@ -367,7 +369,7 @@ def test_bad_photos_and_masks(transform, photo, mask, message):
         )
 
 
-def test_float_photos_and_masks_are_refused():
+def test_float_photos_and_masks_raise():
     photo, mask = np.zeros((8, 8, 3)), np.zeros((8, 8), "int32")
     with pytest.raises(ValueError, match="`photo` .*dtype float64"):
         Padding((8, 8))(photo, mask)

@@ -5,7 +5,7 @@ from tiny import tiny_data, tiny_prior, tiny_tokenizer
 
 import gss_keras
 from gss_keras.demo.analysis import Analyzer, pad_photo, padded_side
-from gss_keras.export.answers import answer
+from gss_keras.export import answer
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def photo_of(height, width):
 
 
 @pytest.mark.parametrize("size", [(31, 45), (1, 1)])
-def test_masks_are_those_that_predict_gives(segmenter, analyzer, size):
+def test_masks_equal_predict(segmenter, analyzer, size):
     photo = photo_of(*size)
     analysis = analyzer.analyze(photo)
     height, width = size
@@ -45,7 +45,7 @@ def test_masks_are_those_that_predict_gives(segmenter, analyzer, size):
 
 
 @pytest.mark.parametrize("pixel_branch", ["separate", "shared", None])
-def test_confidence_is_that_of_an_exported_model(pixel_branch):
+def test_confidence_equals_an_exported_model(pixel_branch):
     segmenter = tiny_segmenter(pixel_branch=pixel_branch)
     photo = photo_of(32, 64)  # needs no padding on any backend
     analysis = Analyzer(segmenter).analyze(photo)
@@ -60,17 +60,17 @@ def test_confidence_is_that_of_an_exported_model(pixel_branch):
     )
 
 
-def test_token_probabilities_are_those_of_the_softmax(segmenter, analyzer):
+def test_token_probabilities_equal_the_softmax(segmenter, analyzer):
     photo = photo_of(32, 32)
     analysis = analyzer.analyze(photo)
     logits = segmenter.prior.token_logits(photo[None].astype("float32"))
-    shares = keras.ops.convert_to_numpy(keras.ops.softmax(logits))[0]
+    probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits))[0]
     np.testing.assert_allclose(
-        analysis.token_probability, shares.max(axis=-1), rtol=1e-4
+        analysis.token_probability, probabilities.max(axis=-1), rtol=1e-4
     )
 
 
-def test_maskiges_drawn_up_are_shown_at_the_photos_size():
+def test_upscaled_maskiges_are_returned_at_the_photos_size():
     palette = gss_keras.palettes.maximal_distance(5)
     posterior = gss_keras.LatentPosterior(palette, tiny_tokenizer(groups=4))
     assert posterior.mask_scale == 2
@@ -81,7 +81,7 @@ def test_maskiges_drawn_up_are_shown_at_the_photos_size():
     np.testing.assert_array_equal(analysis.mask, segmenter.predict(photo))
 
 
-def test_a_token_is_painted_as_the_decoder_paints_it(segmenter, analyzer):
+def test_a_token_is_decoded_by_the_tokenizer(segmenter, analyzer):
     tokenizer = segmenter.posterior.tokenizer
     alone, field = analyzer.paint_token(9)
     decoded = tokenizer.decode(np.full((1, 1, 1), 9))
@@ -91,7 +91,7 @@ def test_a_token_is_painted_as_the_decoder_paints_it(segmenter, analyzer):
 
 
 @pytest.mark.any_backend
-def test_sides_are_padded_to_few_lengths_and_not_far():
+def test_sides_are_padded_little_to_few_lengths():
     lengths = {padded_side(side) for side in range(1, 4097)}
     # Multiples of 32 to 128, then four to each of five doublings.
     assert len(lengths) == 4 + 5 * 4
@@ -100,7 +100,7 @@ def test_sides_are_padded_to_few_lengths_and_not_far():
         assert padded_side(padded_side(side)) == padded_side(side)
 
 
-def test_only_jax_pads_and_few_sizes_are_compiled():
+def test_only_jax_pads_and_few_sizes_compile():
     photo = photo_of(33, 40)
     is_jax = keras.backend.backend() == "jax"
     assert pad_photo(photo).shape == ((64, 64, 3) if is_jax else photo.shape)

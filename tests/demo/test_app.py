@@ -7,13 +7,13 @@ import zlib
 import numpy as np
 import pytest
 from keras import ops
-from page_server import lively_segmenter
+from page_server import segmenter_with_large_weights
 from PIL import Image
 from starlette.testclient import TestClient
 from tiny import tiny_data
 
 from gss_keras.demo.app import Page
-from gss_keras.export.answers import answer as exported_answer
+from gss_keras.export import answer as exported_answer
 
 HOME = "http://127.0.0.1"
 pytestmark = pytest.mark.any_backend
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.any_backend
 
 @pytest.fixture(scope="module")
 def segmenter():
-    return lively_segmenter()
+    return segmenter_with_large_weights()
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def page(segmenter):
 
 @pytest.fixture(scope="module")
 def client(page):
-    # A client that gives the server's failures back as answers.
+    # The client returns the server's errors as responses.
     with TestClient(page.app, HOME, raise_server_exceptions=False) as client:
         yield client
 
@@ -51,7 +51,7 @@ def unpack(text, shape, kind="uint8"):
     return np.frombuffer(content, kind).reshape(shape)
 
 
-def test_answers_what_the_segmenter_makes_of_a_photo(client, segmenter):
+def test_segment_returns_the_predictions(client, segmenter):
     photo = photo_of()
     answer = client.post("/api/segment", content=as_file(photo)).json()
     mask = unpack(answer["mask"], (30, 44))
@@ -74,7 +74,7 @@ def test_answers_what_the_segmenter_makes_of_a_photo(client, segmenter):
     assert min(answer["seconds"].values()) >= 0
 
 
-def test_shrinks_what_is_segmented_and_not_what_is_shown(client):
+def test_scale_changes_the_segmented_size_only(client):
     answer = client.post(
         "/api/segment?scale=0.5", content=as_file(photo_of())
     ).json()
@@ -82,7 +82,7 @@ def test_shrinks_what_is_segmented_and_not_what_is_shown(client):
     assert answer["full_size"] == answer["file_size"] == [44, 30]
 
 
-def test_reduces_large_photos_to_the_stated_limit(client):
+def test_large_photos_are_downscaled_to_max_pixels(client):
     large = np.zeros((600, 800, 3), "uint8")
     answer = client.post("/api/segment", content=as_file(large)).json()
     assert answer["size"] == [73, 54]
@@ -91,14 +91,14 @@ def test_reduces_large_photos_to_the_stated_limit(client):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300)])
-def test_tiny_and_narrow_photos_get_masks(client, segmenter, size):
+def test_tiny_and_narrow_photos(client, segmenter, size):
     photo = photo_of(1, 300)[:, : size[1]]
     answer = client.post("/api/segment", content=as_file(photo)).json()
     mask = unpack(answer["mask"], size)
     np.testing.assert_array_equal(mask, segmenter.predict(photo))
 
 
-def test_kinds_of_one_photo_get_one_mask(client):
+def test_masks_do_not_depend_on_the_image_mode(client):
     gray = photo_of()[..., 0]
     rgb = np.stack([gray] * 3, axis=-1)
     alpha = np.concatenate([rgb, 255 - gray[..., None]], axis=-1)
@@ -121,34 +121,34 @@ def test_kinds_of_one_photo_get_one_mask(client):
     [
         (b"", 400, "empty"),
         (b"no photo at all", 400, "JPEG, PNG"),
-        (as_file(photo_of())[:-100], 400, "cut short"),
-        (as_file(photo_of(), "JPEG")[:700], 400, "cut short"),
+        (as_file(photo_of())[:-100], 400, "incomplete"),
+        (as_file(photo_of(), "JPEG")[:700], 400, "incomplete"),
         (bytes(100_001), 413, "at most 0.0954 MB"),
     ],
 )
-def test_bad_files_get_one_clear_error(client, content, status, message):
+def test_bad_files_return_an_error(client, content, status, message):
     answer = client.post("/api/segment", content=content)
     assert answer.status_code == status
     assert message in answer.json()["error"]
-    # And the next visitor is served.
+    # The next request succeeds.
     good = client.post("/api/segment", content=as_file(photo_of(8, 8)))
     assert good.status_code == 200
 
 
-def test_files_without_a_stated_length_are_measured_too(client):
+def test_the_size_limit_holds_without_a_content_length(client):
     chunks = (bytes(10_000) for _ in range(11))
     answer = client.post("/api/segment", content=chunks)
     assert answer.status_code == 413
 
 
 @pytest.mark.parametrize("scale", ["0", "-1", "nan", "2", "half", "1e-9", ""])
-def test_bad_scales_are_refused(client, scale):
+def test_invalid_scales_return_an_error(client, scale):
     answer = client.post(f"/api/segment?scale={scale}", content=b"x")
     assert answer.status_code == 400
     assert "`scale`" in answer.json()["error"]
 
 
-def test_describes_the_model(client):
+def test_model_description(client):
     model = client.get("/api/model").json()
     assert model["classes"] == [f"class {i}" for i in range(5)]
     assert model["codebook_size"] == 32
@@ -157,14 +157,14 @@ def test_describes_the_model(client):
     assert all(len(palette["colors"]) == 5 for palette in others)
 
 
-def test_paints_tokens(client):
+def test_decode_a_token(client):
     answer = client.get("/api/tokens/31").json()
     side = answer["side"]
     assert unpack(answer["alone"], (side, side, 3)).max() > 0
     assert client.get("/api/tokens/32").status_code == 404
 
 
-def test_draws_examples_that_can_be_segmented(client):
+def test_examples_are_images(client):
     picture = client.get("/api/examples/0")
     assert Image.open(io.BytesIO(picture.content)).size == (480, 360)
     assert client.get("/api/examples/99").status_code == 404
@@ -185,13 +185,13 @@ def test_draws_examples_that_can_be_segmented(client):
         "/api/tokens/../../app.py",
     ],
 )
-def test_no_address_reaches_the_file_system(client, address):
+def test_no_url_reads_the_file_system(client, address):
     answer = client.get(address)
     assert answer.status_code == 404
     assert "error" in answer.json()
 
 
-def test_the_page_holds_no_foreign_address(client):
+def test_the_page_links_to_no_other_site(client):
     page = client.get("/")
     assert page.headers["content-type"].startswith("text/html")
     assert "default-src 'self'" in page.headers["content-security-policy"]
@@ -213,19 +213,19 @@ def test_the_page_holds_no_foreign_address(client):
         {"origin": "null"},
     ],
 )
-def test_other_sites_pages_are_refused(client, headers):
+def test_cross_site_requests_are_rejected(client, headers):
     file = as_file(photo_of())
     answer = client.post("/api/segment", content=file, headers=headers)
     assert answer.status_code == 403
 
 
 @pytest.mark.parametrize("host", ["localhost:80", "127.0.0.1", "[::1]:8000"])
-def test_its_own_names_are_answered(client, host):
+def test_same_origin_requests_are_accepted(client, host):
     headers = {"host": host, "origin": f"http://{host}"}
     assert client.get("/", headers=headers).status_code == 200
 
 
-def test_failures_of_the_model_are_told_and_the_page_lives_on(
+def test_an_internal_error_is_reported_and_the_server_keeps_running(
     page, client, monkeypatch
 ):
     file = as_file(photo_of())
@@ -237,36 +237,36 @@ def test_failures_of_the_model_are_told_and_the_page_lives_on(
     assert client.post("/api/segment", content=file).status_code == 200
 
 
-def test_more_than_may_wait_are_told_to_come_back(page, client, monkeypatch):
+def test_too_many_uploads_are_rejected(page, client, monkeypatch):
     monkeypatch.setattr(page, "_max_waiting", 2)
-    gate, file = threading.Event(), as_file(photo_of())
+    release, file = threading.Event(), as_file(photo_of())
 
     def send(_=None):
         return client.post("/api/segment", content=file)
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        page._turns.submit("gate", gate.wait, 30)
+        page._turns.submit("blocker", release.wait, 30)
         waiting = pool.map(send, range(2))
-        while page._waiting < 2:
+        while page._num_uploads < 2:
             threading.Event().wait(0.01)
-        refused = send()
-        gate.set()
-        assert refused.status_code == 503
-        assert "retry-after" in refused.headers
+        rejected = send()
+        release.set()
+        assert rejected.status_code == 503
+        assert "retry-after" in rejected.headers
         assert [answer.status_code for answer in waiting] == [200, 200]
-    assert page._waiting == page._held == 0
+    assert page._num_uploads == page._upload_bytes == 0
 
 
-def test_files_that_wait_are_bounded_together(page, client, monkeypatch):
+def test_the_total_size_of_uploads_is_limited(page, client, monkeypatch):
     monkeypatch.setattr(page, "_max_held", 50_000)
     answer = client.post("/api/segment", content=bytes(60_000))
     assert answer.status_code == 503
-    assert page._held == 0
+    assert page._upload_bytes == 0
     answer = client.post("/api/segment", content=as_file(photo_of()))
     assert answer.status_code == 200
 
 
-def test_many_visitors_at_once_each_get_their_own_mask(client, segmenter):
+def test_concurrent_visitors_get_their_own_masks(client, segmenter):
     photos = np.random.default_rng(0).integers(0, 256, (8, 30, 44, 3), "uint8")
     masks = segmenter.predict(photos, batch_size=8)
 
@@ -282,8 +282,10 @@ def test_many_visitors_at_once_each_get_their_own_mask(client, segmenter):
         return [unpack(a.json()["mask"], (30, 44)) for a in answers]
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        for mask, answers in zip(masks, pool.map(visit, range(8)), strict=True):
+        for number, answers in enumerate(pool.map(visit, range(8))):
             for answer in answers:
-                # Larger batches round a little otherwise.
-                assert (answer == mask).mean() > 0.99
+                # Rounding errors differ between batch sizes, and one token
+                # is 1 % of the pixels.
+                agreement = (answer == masks).mean(axis=(1, 2))
+                assert agreement.argmax() == number
     assert len({mask.tobytes() for mask in masks}) == 8

@@ -1,4 +1,4 @@
-"""What a person does on the page, in a real browser without a window."""
+"""End-to-end tests of the page in a headless browser."""
 
 import contextlib
 import io
@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from page_server import lively_segmenter, served
+from page_server import segmenter_with_large_weights, served
 from PIL import Image
 from tiny import tiny_data
 
@@ -32,7 +32,7 @@ SWITCHES = (
 
 @pytest.fixture(scope="module")
 def segmenter():
-    return lively_segmenter()
+    return segmenter_with_large_weights()
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +45,10 @@ def address(segmenter):
 @pytest.fixture(scope="module")
 def browser():
     playwright = pytest.importorskip(
-        "playwright.sync_api", reason="playwright drives the browser"
+        "playwright.sync_api", reason="playwright controls the browser"
     )
     if BROWSER is None:
-        pytest.skip("no Chromium here; Debian has it as `chromium`")
+        pytest.skip("Chromium is not installed; on Debian: `chromium`")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=BROWSER, args=SWITCHES)
         yield browser
@@ -57,20 +57,20 @@ def browser():
 
 @contextlib.contextmanager
 def visit(browser, address, **context):
-    """Open the page; nothing may fail or be loaded from elsewhere."""
-    failures, addresses = [], []
+    """Open the page; check that no script fails and no other site is loaded."""
+    errors, urls = [], []
     with browser.new_context(**context) as visitor:
         visitor.set_default_timeout(90_000)
         page = visitor.new_page()
-        page.on("pageerror", lambda error: failures.append(str(error)))
-        page.on("request", lambda request: addresses.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda request: urls.append(request.url))
         page.goto(address)
         page.wait_for_selector(".example")
         yield page
-    assert not failures
-    assert addresses
+    assert not errors
+    assert urls
     own = (address, "data:", "blob:" + address)
-    assert [a for a in addresses if not a.startswith(own)] == []
+    assert [url for url in urls if not url.startswith(own)] == []
 
 
 @pytest.fixture(scope="module")
@@ -91,13 +91,13 @@ def upload(page, path):
 
 
 def download(page, button):
-    with page.expect_download() as found:
+    with page.expect_download() as event:
         page.click(button)
-    name = found.value.suggested_filename
-    return name, Image.open(io.BytesIO(found.value.path().read_bytes()))
+    name = event.value.suggested_filename
+    return name, Image.open(io.BytesIO(event.value.path().read_bytes()))
 
 
-def test_a_person_segments_a_photo(
+def test_segment_inspect_and_download(
     browser, address, segmenter, photo, photo_path
 ):
     mask = segmenter.predict(photo)
@@ -108,7 +108,7 @@ def test_a_person_segments_a_photo(
         largest = np.bincount(mask.ravel()).argmax()
         assert f"class {largest}" in classes.first.inner_text()
 
-        # Point at a pixel, read what it is, and click its token.
+        # Hover over a pixel, read its class, and click on its token.
         box = page.locator("#viewer").bounding_box()
         x, y = 22.5 / 44 * box["width"], 14.5 / 30 * box["height"]
         page.mouse.move(box["x"] + x, box["y"] + y)
@@ -119,12 +119,12 @@ def test_a_person_segments_a_photo(
         page.wait_for_selector(".patches canvas")
         token = page.locator(".token-head strong").inner_text()
         assert token.removeprefix("Token ") in readout
-        assert page.locator("#picked").is_visible()
+        assert page.locator("#selected").is_visible()
         assert page.locator("#shade").is_visible()
         page.click(".token-head .link")
-        assert not page.locator("#picked").is_visible()
+        assert not page.locator("#selected").is_visible()
 
-        # Shrink it.
+        # Change the resolution.
         page.focus("#scale")
         page.keyboard.press("ArrowLeft")
         page.wait_for_selector(".tried li >> nth=1")
@@ -132,7 +132,7 @@ def test_a_person_segments_a_photo(
         page.keyboard.press("ArrowRight")
         page.wait_for_selector(".tried li >> nth=0")
 
-        # Take the mask along, as ids and in colors.
+        # Download the mask, as class ids and in colors.
         name, ids = download(page, "#download-ids")
         assert (name, ids.mode) == ("street-ids.png", "L")
         np.testing.assert_array_equal(np.asarray(ids), mask)
@@ -145,29 +145,29 @@ def test_a_person_segments_a_photo(
         )
 
 
-def test_a_person_looks_at_every_step(browser, address, photo_path):
+def test_all_views_palettes_and_opacity(browser, address, photo_path):
     with visit(browser, address) as page:
         upload(page, photo_path)
-        pictures = set()
+        screenshots = set()
         for view in ["photo", "tokens", "maskige", "mask", "confidence"]:
             page.click(f"#view-{view}")
             button = page.locator(f"#view-{view}")
             assert button.get_attribute("aria-pressed") == "true"
-            pictures.add(page.locator("#viewer").screenshot())
-        assert len(pictures) == 5
+            screenshots.add(page.locator("#viewer").screenshot())
+        assert len(screenshots) == 5
 
         page.click("#view-mask")
-        seen = page.locator("#viewer").screenshot()
+        transparent = page.locator("#viewer").screenshot()
         page.locator("#opacity").fill("100")
         opaque = page.locator("#viewer").screenshot()
         page.click(".palette >> nth=2")
-        repainted = page.locator("#viewer").screenshot()
+        recolored = page.locator("#viewer").screenshot()
         page.locator("#legend button").first.click()
-        alone = page.locator("#viewer").screenshot()
-        assert len({seen, opaque, repainted, alone}) == 4
+        one_class = page.locator("#viewer").screenshot()
+        assert len({transparent, opaque, recolored, one_class}) == 4
 
 
-def test_a_person_without_a_mouse_picks_a_token(browser, address, photo_path):
+def test_keyboard_navigation(browser, address, photo_path):
     with visit(browser, address) as page:
         upload(page, photo_path)
         page.focus("#viewer")
@@ -178,32 +178,32 @@ def test_a_person_without_a_mouse_picks_a_token(browser, address, photo_path):
         page.keyboard.press("Enter")
         page.wait_for_selector(".patches canvas")
         page.keyboard.press("Escape")
-        assert not page.locator("#picked").is_visible()
+        assert not page.locator("#selected").is_visible()
 
 
-def test_bad_files_are_explained_and_the_last_result_stays(
+def test_bad_files_show_an_error_and_keep_the_last_result(
     browser, address, photo_path
 ):
     bad = [
         ("notes.txt", b"no photo", "JPEG, PNG"),
         ("empty.png", b"", "empty"),
-        ("cut.png", photo_path.read_bytes()[:-50], "cut short"),
+        ("truncated.png", photo_path.read_bytes()[:-50], "incomplete"),
         ("large.png", bytes(3_000_000), "at most 1.91"),
     ]
     with visit(browser, address) as page:
-        for opened in (False, True):
+        for has_result in (False, True):
             for name, content, message in bad:
                 file = {"name": name, "mimeType": "", "buffer": content}
                 page.set_input_files("#file", file)
                 page.wait_for_selector(f"#message:has-text('{message}')")
                 assert page.locator("#busy").is_hidden()
                 page.click("#dismiss")
-            if not opened:
+            if not has_result:
                 upload(page, photo_path)
         assert page.locator("#legend button").count() > 0
 
 
-def test_a_large_photo_gives_a_mask_of_its_own_size(
+def test_a_mask_has_the_original_size_of_a_large_photo(
     browser, address, segmenter, tmp_path
 ):
     path = tmp_path / "large.jpg"
@@ -215,7 +215,7 @@ def test_a_large_photo_gives_a_mask_of_its_own_size(
         assert np.asarray(ids).max() < segmenter.num_classes
 
 
-def test_cards_follow_the_picture_however_long_the_side_is(
+def test_cards_stay_below_the_image_beside_a_long_sidebar(
     browser, address, photo_path
 ):
     size = {"width": 1360, "height": 900}
@@ -234,21 +234,21 @@ def test_cards_follow_the_picture_however_long_the_side_is(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone(browser, address, scheme):
+def test_mobile_layout(browser, address, scheme):
     size = {"width": 360, "height": 740}
     with visit(
         browser, address, viewport=size, has_touch=True, color_scheme=scheme
     ) as page:
         for step in range(2):
-            widest = page.evaluate("document.documentElement.scrollWidth")
-            assert widest == size["width"]
+            width = page.evaluate("document.documentElement.scrollWidth")
+            assert width == size["width"]
             if step == 0:
                 page.tap(".example")
                 page.wait_for_selector("#result:not([hidden])")
         page.tap("#viewer")
         page.wait_for_selector(".patches canvas")
-        ground = page.evaluate(
+        background = page.evaluate(
             "getComputedStyle(document.body).backgroundColor"
         )
-        brightness = int(ground.removeprefix("rgb(").split(",")[0])
+        brightness = int(background.removeprefix("rgb(").split(",")[0])
         assert (brightness > 128) == (scheme == "light")

@@ -26,8 +26,8 @@ def preset(tmp_path_factory):
     return folder
 
 
-def test_serves_on_this_computer_alone_until_it_is_stopped(preset):
-    # The backbone of the preset is of the tests' own making.
+def test_serves_on_localhost_until_interrupted(preset):
+    # The preset needs the custom backbone of the tests.
     start = (
         "import tiny; from gss_keras.demo import serve; "
         f"serve({str(preset)!r}, port=0)"
@@ -48,43 +48,43 @@ def test_serves_on_this_computer_alone_until_it_is_stopped(preset):
             assert server.wait(60) == 0
 
 
-def test_a_taken_port_is_named():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+def test_a_port_in_use_raises():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
         with pytest.raises(ValueError, match=f"port={port}"):
             serve(port=port)
 
 
 @pytest.mark.parametrize("port", [-1, 70000])
-def test_ports_that_do_not_exist_are_named(port):
+def test_ports_out_of_range_raise(port):
     with pytest.raises(ValueError, match=f"port={port}"):
         serve(port=port)
 
 
-def test_reduces_to_at_least_a_pixel():
+def test_max_pixels_must_be_positive():
     with pytest.raises(ValueError, match="`max_pixels`"):
         serve(max_pixels=0)
 
 
-def test_presets_without_tokens_are_refused():
+def test_presets_of_other_models_raise():
     with pytest.raises(ValueError, match="GenerativeSegmenter"):
         serve("maskige", port=0)
 
 
-def test_says_what_to_install(monkeypatch):
+def test_missing_dependencies_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(ImportError, match=r"gss-keras\[demo\]"):
         serve()
 
 
-def test_refusals_reach_who_is_still_sending():
+def test_a_rejected_upload_gets_its_response():
     segmenter = gss_keras.GenerativeSegmenter(tiny_prior())
     with served(Page(segmenter, max_bytes=10_000)) as address:
         for _ in range(3):
-            with pytest.raises(urllib.error.HTTPError) as refused:
+            with pytest.raises(urllib.error.HTTPError) as rejected:
                 urllib.request.urlopen(
                     f"{address}/api/segment", bytes(20_000_000), timeout=60
                 )
-            with refused.value:
-                assert refused.value.code == 413
-                assert "19.1 MB" in json.load(refused.value)["error"]
+            with rejected.value:
+                assert rejected.value.code == 413
+                assert "19.1 MB" in json.load(rejected.value)["error"]

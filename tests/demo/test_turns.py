@@ -14,64 +14,64 @@ def turns():
     turns.close()
 
 
-def held(turns):
-    """Occupy the thread until the event is set."""
-    gate, begun = threading.Event(), threading.Event()
+def block(turns):
+    """Block the worker thread until the returned event is set."""
+    release, started = threading.Event(), threading.Event()
 
     def wait():
-        begun.set()
-        gate.wait(10)
+        started.set()
+        release.wait(10)
 
-    turns.submit("gate", wait)
-    assert begun.wait(10)
-    return gate
+    turns.submit("blocker", wait)
+    assert started.wait(10)
+    return release
 
 
-def test_visitors_take_turns_however_many_jobs_they_have(turns):
-    gate, order = held(turns), []
+def test_jobs_run_round_robin_between_visitors(turns):
+    release, order = block(turns), []
     futures = [turns.submit("eager", order.append, "eager") for _ in range(5)]
     futures += [turns.submit("late", order.append, "late") for _ in range(2)]
-    gate.set()
+    release.set()
     for future in futures:
         future.result(10)
     assert order == ["eager", "late"] * 2 + ["eager"] * 3
 
 
 def test_one_job_runs_at_a_time(turns):
-    running, most = [], []
+    running, concurrency = [], []
 
     def job():
         running.append(1)
-        most.append(len(running))
+        concurrency.append(len(running))
         threading.Event().wait(0.01)
         running.pop()
 
     futures = [turns.submit(str(i % 3), job) for i in range(12)]
     for future in futures:
         future.result(10)
-    assert most == [1] * 12
+    assert concurrency == [1] * 12
 
 
-def test_what_a_job_raises_goes_to_who_waits_and_the_next_one_runs(turns):
+def test_an_exception_is_set_on_the_future_and_the_next_job_runs(turns):
     failing = turns.submit("", int, "x")
     with pytest.raises(ValueError, match="invalid literal"):
         failing.result(10)
     assert turns.submit("", int, "7").result(10) == 7
 
 
-def test_canceled_jobs_are_left_out(turns):
-    gate, order = held(turns), []
+def test_canceled_jobs_do_not_run(turns):
+    release, order = block(turns), []
     futures = [turns.submit("", order.append, i) for i in range(3)]
     assert futures[1].cancel()
-    gate.set()
+    release.set()
     futures[2].result(10)
     assert order == [0, 2]
 
 
-def test_closing_drops_what_waits():
+def test_close_cancels_queued_jobs():
     turns = Turns()
-    gate = held(turns)
+    release = block(turns)
     future = turns.submit("", int)
-    threading.Timer(0.1, gate.set).start()
+    threading.Timer(0.1, release.set).start()
     turns.close()
     assert future.cancelled()

@@ -14,7 +14,7 @@ from gss_keras.demo.uploads import (
 )
 
 pytestmark = pytest.mark.any_backend
-MANY = 10**9
+NO_LIMIT = 10**9
 
 
 def as_file(picture, kind="PNG", **options):
@@ -29,36 +29,37 @@ def colorful(height=6, width=9):
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "GIF", "WEBP"])
-def test_lossless_files_come_back_byte_for_byte(kind):
+def test_lossless_files_are_decoded_exactly(kind):
     pixels = colorful()
-    pixels = np.where(pixels > 127, 255, 0).astype("uint8")  # fits a GIF
+    # Few enough colors for a GIF.
+    pixels = np.where(pixels > 127, 255, 0).astype("uint8")
     options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
     file = as_file(Image.fromarray(pixels), kind, **options)
-    photo = read_upload(file, MANY)
+    photo = read_upload(file, NO_LIMIT)
     np.testing.assert_array_equal(photo.pixels, pixels)
     assert photo.file_size == (9, 6)
 
 
-def test_gray_photos_get_three_equal_channels():
+def test_grayscale_becomes_rgb():
     gray = colorful()[..., 0]
-    pixels = read_upload(as_file(Image.fromarray(gray)), MANY).pixels
+    pixels = read_upload(as_file(Image.fromarray(gray)), NO_LIMIT).pixels
     np.testing.assert_array_equal(pixels, np.stack([gray] * 3, axis=-1))
 
 
-def test_alpha_is_dropped_whatever_it_holds():
+def test_the_alpha_channel_is_dropped():
     pixels = colorful()
     alpha = colorful()[..., :1]
     picture = Image.fromarray(np.concatenate([pixels, alpha], axis=-1))
     assert picture.mode == "RGBA"
     np.testing.assert_array_equal(
-        read_upload(as_file(picture), MANY).pixels, pixels
+        read_upload(as_file(picture), NO_LIMIT).pixels, pixels
     )
 
 
-def test_sixteen_bits_become_eight_without_clipping():
+def test_16_bits_are_reduced_to_8_without_clipping():
     gray = np.array([[0, 257, 32896, 65535]], "uint16")
     file = as_file(Image.fromarray(gray))
-    pixels = read_upload(file, MANY).pixels
+    pixels = read_upload(file, NO_LIMIT).pixels
     assert pixels[0, :, 0].tolist() == [0, 1, 128, 255]
 
 
@@ -66,16 +67,16 @@ def test_sixteen_bits_become_eight_without_clipping():
 def test_other_modes_become_rgb(mode):
     kind = "TIFF" if mode == "CMYK" else "PNG"
     picture = Image.new("RGB", (4, 3), "white").convert(mode)
-    pixels = read_upload(as_file(picture, kind), MANY).pixels
+    pixels = read_upload(as_file(picture, kind), NO_LIMIT).pixels
     assert pixels.shape == (3, 4, 3)
     assert pixels.min() == 255
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_photos_stand_upright_whichever_way_the_camera_was_held(orientation):
+def test_exif_orientations_are_applied(orientation):
     upright = colorful()
-    # How each orientation of the EXIF standard lies in the file.
-    lying = {
+    # The stored image for each EXIF orientation.
+    stored = {
         1: upright,
         2: upright[:, ::-1],
         3: upright[::-1, ::-1],
@@ -85,26 +86,26 @@ def test_photos_stand_upright_whichever_way_the_camera_was_held(orientation):
         7: np.rot90(upright, 2).swapaxes(0, 1),
         8: np.rot90(upright, -1),
     }[orientation]
-    picture = Image.fromarray(np.ascontiguousarray(lying))
+    picture = Image.fromarray(np.ascontiguousarray(stored))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    photo = read_upload(as_file(picture, exif=exif), MANY)
+    photo = read_upload(as_file(picture, exif=exif), NO_LIMIT)
     np.testing.assert_array_equal(photo.pixels, upright)
     assert photo.file_size == (9, 6)
 
 
-def test_a_damaged_orientation_leaves_the_photo_as_it_lies():
+def test_a_damaged_exif_orientation_is_ignored():
     pixels = colorful()
     file = as_file(Image.fromarray(pixels), exif=b"Exif\0\0MM\0*\0\0\0\x08\xff")
-    np.testing.assert_array_equal(read_upload(file, MANY).pixels, pixels)
+    np.testing.assert_array_equal(read_upload(file, NO_LIMIT).pixels, pixels)
 
 
-def test_one_pixel_is_a_photo():
+def test_a_photo_of_one_pixel():
     file = as_file(Image.new("RGB", (1, 1), (1, 2, 3)))
-    assert read_upload(file, MANY).pixels.tolist() == [[[1, 2, 3]]]
+    assert read_upload(file, NO_LIMIT).pixels.tolist() == [[[1, 2, 3]]]
 
 
-def test_huge_photos_are_reduced_and_little_memory_is_taken():
+def test_huge_photos_are_downscaled_with_bounded_peak_memory():
     file = as_file(Image.new("RGB", (8000, 6000), (200, 100, 50)), "JPEG")
     tracemalloc.start()
     photo = read_upload(file, 786_432)
@@ -113,11 +114,11 @@ def test_huge_photos_are_reduced_and_little_memory_is_taken():
     assert photo.pixels.shape == (768, 1024, 3)
     assert photo.file_size == (8000, 6000)
     assert np.abs(photo.pixels.astype(int) - [200, 100, 50]).max() <= 3
-    # NumPy's part; that of Pillow is held below by the decoding at a fourth.
+    # NumPy's part only; Pillow's is bounded by decoding at a quarter scale.
     assert peak < 20e6
 
 
-def test_a_sideways_huge_photo_is_reduced_along_its_own_sides():
+def test_a_large_rotated_photo_is_downscaled_after_its_orientation():
     exif = Image.Exif()
     exif[0x0112] = 6
     file = as_file(Image.new("RGB", (2000, 1000)), "JPEG", exif=exif)
@@ -129,7 +130,7 @@ def test_a_sideways_huge_photo_is_reduced_along_its_own_sides():
 @pytest.mark.parametrize(
     "size", [(1, 1), (8000, 6000), (1, 60000), (60000, 1), (3, 5000)]
 )
-def test_reduced_sizes_fit(size):
+def test_reduced_sizes_respect_the_limits(size):
     width, height = reduced_size(size, 10_000)
     assert 1 <= width <= 4096
     assert 1 <= height <= 4096
@@ -137,11 +138,11 @@ def test_reduced_sizes_fit(size):
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"])
-def test_every_truncated_file_gives_one_clear_error(kind):
+def test_truncated_files_raise(kind):
     file = as_file(Image.fromarray(colorful(60, 80)), kind)
-    for share in (0.02, 0.3, 0.6, 0.9):
+    for fraction in (0.02, 0.3, 0.6, 0.9):
         with pytest.raises(UploadError, match="Received"):
-            read_upload(file[: int(share * len(file))], MANY)
+            read_upload(file[: int(fraction * len(file))], NO_LIMIT)
 
 
 @pytest.mark.parametrize(
@@ -157,31 +158,31 @@ def test_every_truncated_file_gives_one_clear_error(kind):
         (b"\xff\xd8\xff" + bytes(50), "Received"),
     ],
 )
-def test_what_is_no_photo_gives_one_clear_error(data, message):
+def test_files_that_are_not_images_raise(data, message):
     with pytest.raises(UploadError, match=message):
-        read_upload(data, MANY)
+        read_upload(data, NO_LIMIT)
 
 
-def test_floats_are_refused():
+def test_floating_point_images_raise():
     file = as_file(Image.fromarray(np.ones((2, 2), "float32")), "TIFF")
-    with pytest.raises(UploadError, match="whole numbers"):
-        read_upload(file, MANY)
+    with pytest.raises(UploadError, match="integer pixel values"):
+        read_upload(file, NO_LIMIT)
 
 
-def declared(width, height):
-    """A PNG file that claims a size and holds next to nothing."""
+def png_with_header_size(width, height):
+    """Build a PNG file of one pixel whose header claims another size."""
     file = bytearray(as_file(Image.new("L", (1, 1))))
-    place = file.index(b"IHDR")
-    file[place + 4 : place + 12] = width.to_bytes(4) + height.to_bytes(4)
+    offset = file.index(b"IHDR")
+    file[offset + 4 : offset + 12] = width.to_bytes(4) + height.to_bytes(4)
     import zlib
 
-    checksum = zlib.crc32(file[place : place + 17])
-    file[place + 17 : place + 21] = checksum.to_bytes(4)
+    checksum = zlib.crc32(file[offset : offset + 17])
+    file[offset + 17 : offset + 21] = checksum.to_bytes(4)
     return bytes(file)
 
 
 @pytest.mark.parametrize("side", [8001, 9500, 12000, 60000])
-def test_pixel_bombs_are_refused_before_they_are_decoded(side):
+def test_decompression_bombs_raise_before_decoding(side):
     million = MAX_FILE_PIXELS // 10**6
     with pytest.raises(UploadError, match=re.escape(f"{million} million")):
-        read_upload(declared(side, side), 10_000)
+        read_upload(png_with_header_size(side, side), 10_000)

@@ -13,14 +13,14 @@ SIZES = {"codebook_size": 32, "num_classes": 5, "channels": 8}
 
 
 def blocky_masks(count=8, num_classes=5, height=32, width=48):
-    generator = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     shape = count, height // 8, width // 8
-    masks = generator.integers(0, num_classes, shape)
+    masks = rng.integers(0, num_classes, shape)
     return masks.repeat(8, axis=1).repeat(8, axis=2).astype("int32")
 
 
 @pytest.mark.parametrize("table", [True, False])
-def test_the_decoder_in_every_way_it_is_run(table, tmp_path):
+def test_direct_decoder_as_a_layer(table, tmp_path):
     tokens = np.random.default_rng(0).integers(0, 32, (2, 3, 5))
     check_layer(
         DirectDecoder,
@@ -31,36 +31,37 @@ def test_the_decoder_in_every_way_it_is_run(table, tmp_path):
     )
 
 
-def test_the_table_holds_what_was_counted():
+def test_adapt_stores_log_probabilities_in_the_table():
     posterior, masks = tiny_posterior(), blocky_masks()
     distillation = DecoderDistillation(posterior)
     distillation.adapt(masks)
     tokens = ops.convert_to_numpy(posterior.encode(masks))
-    alone = distillation.decoder.table(tokens)
-    alone = ops.convert_to_numpy(alone).reshape(*tokens.shape, 4, 4, 5)
+    logits = distillation.decoder.table(tokens)
+    logits = ops.convert_to_numpy(logits).reshape(*tokens.shape, 4, 4, 5)
     for token in np.unique(tokens):
         where = np.argwhere(tokens == token)
-        squares = np.stack(
+        patches = np.stack(
             [
                 masks[i, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4]
                 for i, y, x in where
             ]
         )
-        shares = np.stack([np.mean(squares == c, axis=0) for c in range(5)], -1)
-        found = np.exp(alone[tuple(where[0])])
-        np.testing.assert_allclose(found, shares, atol=0.2)
-        likeliest = np.take_along_axis(
-            shares, found.argmax(-1)[..., None], axis=-1
+        frequencies = [np.mean(patches == c, axis=0) for c in range(5)]
+        frequencies = np.stack(frequencies, axis=-1)
+        found = np.exp(logits[tuple(where[0])])
+        np.testing.assert_allclose(found, frequencies, atol=0.2)
+        best = np.take_along_axis(
+            frequencies, found.argmax(-1)[..., None], axis=-1
         )
-        np.testing.assert_allclose(likeliest[..., 0], shares.max(-1), atol=1e-6)
-    # So it reads tokens before it has learned anything.
+        np.testing.assert_allclose(best[..., 0], frequencies.max(-1), atol=1e-6)
+    # The table alone decodes tokens better than an untrained decoder.
     direct = ops.convert_to_numpy(distillation(masks)).argmax(-1)
     untrained = DecoderDistillation(posterior)(masks)
     untrained = ops.convert_to_numpy(untrained).argmax(-1)
     assert np.mean(direct == masks) > 1.5 * np.mean(untrained == masks)
 
 
-def test_nothing_to_count_in_and_nowhere_to_keep_it():
+def test_adapt_needs_masks_and_a_table():
     posterior = tiny_posterior()
     bare = DirectDecoder.for_posterior(posterior, table=False)
     distillation = DecoderDistillation(posterior, bare)
@@ -71,21 +72,21 @@ def test_nothing_to_count_in_and_nowhere_to_keep_it():
         DecoderDistillation(posterior).adapt([])
 
 
-@pytest.mark.parametrize(("side", "reach"), [(1, 2), (3, 3), (5, 4)])
-def test_a_token_is_seen_as_far_as_lookup_and_convolutions_reach(side, reach):
+@pytest.mark.parametrize(("side", "radius"), [(1, 2), (3, 3), (5, 4)])
+def test_receptive_field(side, radius):
     decoder = DirectDecoder(**SIZES, depth=2, side=side)
     tokens = np.zeros((1, 11, 11), "int32")
     changed = tokens.copy()
     changed[0, 5, 5] = 7
     one, other = (ops.convert_to_numpy(decoder(t)) for t in (tokens, changed))
     differs = np.any(one != other, axis=(0, 3))
-    seen = slice(4 * (5 - reach), 4 * (6 + reach))
-    assert differs[seen, seen].all()
-    assert differs.sum() == (4 * (2 * reach + 1)) ** 2
+    field = slice(4 * (5 - radius), 4 * (6 + radius))
+    assert differs[field, field].all()
+    assert differs.sum() == (4 * (2 * radius + 1)) ** 2
 
 
 @pytest.mark.parametrize("side", [1, 3, 5])
-def test_a_neighborhood_is_a_convolution_of_tokens_one_hot(side, tmp_path):
+def test_neighborhood_equals_a_convolution_over_one_hot_tokens(side, tmp_path):
     tokens = np.random.default_rng(0).integers(0, 6, (2, 4, 5)).astype("int32")
     arguments = {"codebook_size": 6, "channels": 3, "side": side}
     check_layer(Neighborhood, arguments, tokens, (2, 4, 5, 3), tmp_path)
@@ -102,7 +103,7 @@ def test_a_neighborhood_is_a_convolution_of_tokens_one_hot(side, tmp_path):
     np.testing.assert_allclose(found, ops.convert_to_numpy(expected), atol=1e-5)
 
 
-def test_it_learns_the_truth_where_the_posterior_misreads_it():
+def test_distillation_learns_true_masks_not_reconstructions():
     keras.utils.set_random_seed(0)
     posterior, masks = tiny_posterior(), blocky_masks()
     frozen = posterior.get_weights()
@@ -112,9 +113,9 @@ def test_it_learns_the_truth_where_the_posterior_misreads_it():
     for old, new in zip(frozen, posterior.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
     direct = ops.convert_to_numpy(distillation(masks)).argmax(-1)
-    read = ops.convert_to_numpy(posterior(masks)).argmax(-1)
-    # An untrained tokenizer paints colors that are no class's own.
-    assert np.mean(read == masks) < 0.6
+    reconstructed = ops.convert_to_numpy(posterior(masks)).argmax(-1)
+    # An untrained tokenizer decodes arbitrary colors.
+    assert np.mean(reconstructed == masks) < 0.6
     assert np.mean(direct == masks) > 0.9
     scores = distillation.evaluate(masks, verbose=0, return_dict=True)
     accuracy = 100 * np.mean(direct == masks)
@@ -122,7 +123,7 @@ def test_it_learns_the_truth_where_the_posterior_misreads_it():
 
 
 @pytest.mark.parametrize("alignment", ["crop", "stretch"])
-def test_a_segmenter_reads_its_tokens_directly(alignment, tmp_path):
+def test_a_segmenter_uses_the_decoder(alignment, tmp_path):
     posterior = tiny_posterior(alignment=alignment)
     decoder = DirectDecoder.for_posterior(posterior, channels=8)
     segmenter = gss_keras.GenerativeSegmenter(
@@ -138,11 +139,11 @@ def test_a_segmenter_reads_its_tokens_directly(alignment, tmp_path):
         np.testing.assert_array_equal(masks, expected)
     assert masks.shape == (4, 30, 45)
     segmenter.save_to_preset(tmp_path / "preset")
-    again = gss_keras.GenerativeSegmenter.from_preset(tmp_path / "preset")
-    np.testing.assert_array_equal(again.predict(photos), masks)
+    loaded = gss_keras.GenerativeSegmenter.from_preset(tmp_path / "preset")
+    np.testing.assert_array_equal(loaded.predict(photos), masks)
 
 
-def test_a_decoder_for_something_else_is_refused():
+def test_a_decoder_of_other_sizes_is_an_error():
     posterior = tiny_posterior()
     for sizes in (
         {"codebook_size": 33},
@@ -150,9 +151,9 @@ def test_a_decoder_for_something_else_is_refused():
         {"stride": 8},
     ):
         decoder = DirectDecoder(**(SIZES | sizes))
-        with pytest.raises(ValueError, match="`decoder` must be for the"):
+        with pytest.raises(ValueError, match="`decoder` must have the"):
             DecoderDistillation(posterior, decoder)
-        with pytest.raises(ValueError, match="`decoder` must be for the"):
+        with pytest.raises(ValueError, match="`decoder` must have the"):
             gss_keras.GenerativeSegmenter(
                 tiny_prior(posterior), decoder=decoder
             )

@@ -13,16 +13,16 @@ SIZES = {"codebook_size": 32, "num_classes": 5, "channels": 8}
 
 
 def random_masks(*shape, num_classes=5):
-    generator = np.random.default_rng(0)
-    return generator.integers(0, num_classes, shape).astype("int32")
+    rng = np.random.default_rng(0)
+    return rng.integers(0, num_classes, shape).astype("int32")
 
 
-def test_the_encoder_in_every_way_it_is_run(tmp_path):
+def test_direct_encoder_as_a_layer(tmp_path):
     masks = random_masks(2, 10, 17)
     check_layer(DirectEncoder, SIZES, masks, (2, 3, 5, 32), tmp_path)
 
 
-def test_a_pixel_is_seen_as_far_as_the_convolutions_reach():
+def test_receptive_field():
     encoder = DirectEncoder(**SIZES, depth=2)
     masks = np.zeros((1, 36, 36), "int32")
     changed = masks.copy()
@@ -33,19 +33,19 @@ def test_a_pixel_is_seen_as_far_as_the_convolutions_reach():
     assert differs.sum() == 5 * 5
 
 
-def test_ids_outside_and_padding_are_ignored_pixels():
+def test_padding_and_invalid_ids_are_ignored_pixels():
     encoder = DirectEncoder(**SIZES)
     masks = random_masks(1, 9, 14)
     masks[:, :5, :7] = 255
-    whole = np.full((1, 12, 16), -1, "int32")
-    whole[:, :9, :14] = np.where(masks == 255, 7, masks)
-    one, other = (ops.convert_to_numpy(encoder(m)) for m in (masks, whole))
+    padded = np.full((1, 12, 16), -1, "int32")
+    padded[:, :9, :14] = np.where(masks == 255, 7, masks)
+    one, other = (ops.convert_to_numpy(encoder(m)) for m in (masks, padded))
     np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("held", [2**23, 7 * 32])
-def test_encode_takes_the_best_tokens_in_chunks(held, monkeypatch):
-    monkeypatch.setattr(vocabulary, "_HELD", held)
+@pytest.mark.parametrize("max_logits", [2**23, 7 * 32])
+def test_encode_is_the_argmax_of_the_logits(max_logits, monkeypatch):
+    monkeypatch.setattr(vocabulary, "_MAX_LOGITS", max_logits)
     encoder, masks = DirectEncoder(**SIZES), random_masks(2, 12, 20)
     logits = ops.convert_to_numpy(encoder(masks))
     tokens = ops.convert_to_numpy(encoder.encode(masks))
@@ -53,7 +53,7 @@ def test_encode_takes_the_best_tokens_in_chunks(held, monkeypatch):
     np.testing.assert_array_equal(tokens, logits.argmax(-1))
 
 
-def test_it_learns_the_tokens_of_a_frozen_posterior():
+def test_distillation_learns_the_tokens_of_a_frozen_posterior():
     keras.utils.set_random_seed(0)
     posterior = tiny_posterior()
     masks = random_masks(8, 8, 12).repeat(4, axis=1).repeat(4, axis=2)
@@ -66,16 +66,16 @@ def test_it_learns_the_tokens_of_a_frozen_posterior():
         np.testing.assert_array_equal(old, new)
     exact = ops.convert_to_numpy(posterior.encode(masks))
     cheaper = posterior.with_encoder(distillation.encoder)
-    guessed = ops.convert_to_numpy(cheaper.encode(masks))
-    usual = np.bincount(exact.ravel()).max() / exact.size
-    agreeing = np.mean(guessed == exact)
-    assert 1 - agreeing < (1 - usual) / 4
+    predicted = ops.convert_to_numpy(cheaper.encode(masks))
+    majority = np.bincount(exact.ravel()).max() / exact.size
+    accuracy = np.mean(predicted == exact)
+    assert 1 - accuracy < (1 - majority) / 4
     scores = distillation.evaluate(masks, verbose=0, return_dict=True)
-    assert scores["token_accuracy"] == pytest.approx(agreeing, abs=1e-5)
+    assert scores["token_accuracy"] == pytest.approx(accuracy, abs=1e-5)
 
 
 @pytest.mark.parametrize("groups", [3, 4])
-def test_a_posterior_takes_its_tokens_from_it(groups, tmp_path):
+def test_a_posterior_uses_the_encoder(groups, tmp_path):
     posterior = gss_keras.LatentPosterior(
         gss_keras.palettes.maximal_distance(5), tiny_tokenizer(groups=groups)
     )
@@ -86,13 +86,13 @@ def test_a_posterior_takes_its_tokens_from_it(groups, tmp_path):
     exact = ops.convert_to_numpy(posterior.encode(masks))
     assert np.any(expected != exact)
     np.testing.assert_array_equal(cheaper.encode(masks), expected)
-    again = cheaper.with_encoder(None)
-    np.testing.assert_array_equal(again.encode(masks), exact)
-    # Ignored pixels are those of the guesses, and count for nothing.
+    restored = cheaper.with_encoder(None)
+    np.testing.assert_array_equal(restored.encode(masks), exact)
+    # Ignored pixels are filled with the guesses, and their tokens not counted.
     known = masks.copy()
     known[:, :8, :4] = 255
-    drawn, guesses = (cheaper.draw_up(m) for m in (known, masks))
-    tokens, counted = cheaper.target_tokens(drawn, guesses)
+    padded, guesses = (cheaper.pad_and_upscale(m) for m in (known, masks))
+    tokens, counted = cheaper.target_tokens(padded, guesses)
     np.testing.assert_array_equal(tokens, expected)
     expected_counts = np.ones(expected.shape)
     expected_counts[:, :2, :1] = 0
@@ -103,15 +103,15 @@ def test_a_posterior_takes_its_tokens_from_it(groups, tmp_path):
 
 
 @pytest.mark.any_backend
-def test_a_prior_learns_from_its_tokens_and_leaves_it_alone(tmp_path):
+def test_a_prior_learns_the_encoders_tokens_and_freezes_it(tmp_path):
     posterior = tiny_posterior()
     encoder = DirectEncoder.for_posterior(posterior, channels=8)
     frozen = encoder.get_weights()
     photos, masks = tiny_data()
     losses = {}
-    for name, used in (("exact", None), ("direct", encoder)):
+    for name, option in (("exact", None), ("direct", encoder)):
         keras.utils.set_random_seed(0)
-        prior = tiny_prior(posterior.with_encoder(used), dropout=0.0)
+        prior = tiny_prior(posterior.with_encoder(option), dropout=0.0)
         prior.compile("adam")
         history = prior.fit(photos, masks, batch_size=4, verbose=0)
         losses[name] = history.history["token_loss"][0]
@@ -125,26 +125,26 @@ def test_a_prior_learns_from_its_tokens_and_leaves_it_alone(tmp_path):
     )
 
 
-def test_colors_that_were_learned_are_settled_before():
+def test_learned_colors_are_fixed_by_with_encoder():
     learned = tiny_posterior(is_palette_learned=True)
     learned.mapping.palette = 255 - learned.palette
     encoder = DirectEncoder.for_posterior(learned, channels=8)
-    settled = learned.with_encoder(encoder)
-    np.testing.assert_array_equal(settled.palette, learned.palette)
-    with pytest.raises(ValueError, match="colors that stay as they are"):
+    fixed = learned.with_encoder(encoder)
+    np.testing.assert_array_equal(fixed.palette, learned.palette)
+    with pytest.raises(ValueError, match="a posterior with fixed colors"):
         tiny_posterior(is_palette_learned=True, encoder=encoder)
 
 
-def test_an_encoder_for_something_else_is_refused():
+def test_an_encoder_of_other_sizes_is_an_error():
     posterior = tiny_posterior()
     for sizes in ({"codebook_size": 33}, {"num_classes": 4}, {"stride": 8}):
         encoder = DirectEncoder(**(SIZES | sizes))
-        for make in (
+        for use in (
             lambda e: EncoderDistillation(posterior, e),
             posterior.with_encoder,
         ):
-            with pytest.raises(ValueError, match="`encoder` must be for the"):
-                make(encoder)
+            with pytest.raises(ValueError, match="`encoder` must have the"):
+                use(encoder)
     encoder = DirectEncoder.for_posterior(posterior, channels=8)
     with pytest.raises(ValueError, match="its tokenizer's encoder"):
         EncoderDistillation(posterior.with_encoder(encoder))

@@ -1,4 +1,4 @@
-"""What tokens stand for, and a prior that chooses them by it."""
+"""Class probabilities of tokens, and a prior guided by them."""
 
 import keras
 import numpy as np
@@ -9,14 +9,14 @@ from tiny import tiny_data, tiny_posterior, tiny_prior
 import gss_keras
 from gss_keras.direct.token_classes import (
     count_token_classes,
-    square_likelihoods,
+    patch_log_probabilities,
 )
 from gss_keras.ops.backend import resize_bilinear
 
 
 def blocky_masks(count=3, num_classes=4, height=40, width=56):
-    generator = np.random.default_rng(0)
-    masks = generator.integers(0, num_classes, (count, height // 8, width // 8))
+    rng = np.random.default_rng(0)
+    masks = rng.integers(0, num_classes, (count, height // 8, width // 8))
     masks = masks.repeat(8, axis=1).repeat(8, axis=2)[:, 3:, :-2]
     masks[:, :5, :3] = 255
     return masks
@@ -30,32 +30,33 @@ def guided_prior(num_classes=4):
     return tiny_prior(posterior, pixel_branch="guiding", heads=None)
 
 
-def test_classes_are_counted_pixel_by_pixel():
+def test_probabilities_are_smoothed_relative_frequencies():
     posterior, masks = tiny_posterior(4), blocky_masks()
     masks[1, 20:, 9:] = 3
-    shares = count_token_classes(posterior, masks)
-    shares = shares.reshape(-1, 4, 4, 4)
-    seen = {}
+    probabilities = count_token_classes(posterior, masks)
+    probabilities = probabilities.reshape(-1, 4, 4, 4)
+    observed = {}
     for mask in masks:
         tokens = ops.convert_to_numpy(posterior.encode(mask[None]))[0]
         for row, column in np.ndindex(mask.shape):
             if mask[row, column] != 255:
                 token = tokens[row // 4, column // 4]
-                place = token, row % 4, column % 4
-                seen.setdefault(place, []).append(mask[row, column])
-    for (token, row, column), ids in seen.items():
+                key = token, row % 4, column % 4
+                observed.setdefault(key, []).append(mask[row, column])
+    for (token, row, column), ids in observed.items():
         counts = np.bincount(ids, minlength=4) + 0.05
         expected = 0.98 * counts / counts.sum() + 0.02 / 4
-        found = shares[token, row, column]
+        found = probabilities[token, row, column]
         np.testing.assert_allclose(found, expected, rtol=1e-5)
-    unseen = np.setdiff1d(np.arange(len(shares)), [place[0] for place in seen])
-    np.testing.assert_allclose(shares[unseen], 0.25, rtol=1e-6)
+    tokens = [token for token, _, _ in observed]
+    unused = np.setdiff1d(np.arange(len(probabilities)), tokens)
+    np.testing.assert_allclose(probabilities[unused], 0.25, rtol=1e-6)
 
 
-def test_channels_are_the_pixels_of_a_square():
+def test_channels_are_the_pixels_of_a_patch():
     logits = np.random.default_rng(0).normal(size=(2, 3, 5, 4))
     logits = ops.convert_to_tensor(logits.astype("float32"))
-    found = ops.convert_to_numpy(square_likelihoods(logits, 4))
+    found = ops.convert_to_numpy(patch_log_probabilities(logits, 4))
     fine = ops.log_softmax(resize_bilinear(logits, 12, 20))
     fine = ops.convert_to_numpy(fine)
     for row, column in np.ndindex(12, 20):
@@ -65,7 +66,7 @@ def test_channels_are_the_pixels_of_a_square():
         )
 
 
-def test_tokens_follow_what_the_pixel_branch_holds_likely():
+def test_tokens_follow_the_pixel_branch():
     prior = guided_prior()
     prior.adapt(blocky_masks())
     kernel, bias = prior.vocabulary.get_weights()
@@ -75,12 +76,12 @@ def test_tokens_follow_what_the_pixel_branch_holds_likely():
     photo = np.zeros((20, 24, 3), "uint8")
     weights = prior.pixel_classifier.get_weights()
     for class_id in range(4):
-        likely = 8.0 * np.eye(4)[class_id]
-        prior.pixel_classifier.set_weights([0 * weights[0], likely])
+        bias = 8.0 * np.eye(4)[class_id]
+        prior.pixel_classifier.set_weights([0 * weights[0], bias])
         np.testing.assert_array_equal(segmenter.predict(photo), class_id)
 
 
-def test_the_pixel_branch_learns_from_the_tokens_that_it_guides():
+def test_the_token_loss_trains_the_pixel_branch():
     prior, (photos, masks) = guided_prior(5), tiny_data()
     prior.adapt(masks)
     prior.compile(keras.optimizers.Adam(1e-2))
@@ -92,14 +93,14 @@ def test_the_pixel_branch_learns_from_the_tokens_that_it_guides():
     assert np.abs(prior.pixel_classifier.get_weights()[0] - before).max() > 1e-3
 
 
-def test_a_guided_prior_is_saved_and_kept_for_other_classes(tmp_path):
+def test_saving_a_guided_prior_and_reusing_it_for_other_classes(tmp_path):
     prior = guided_prior()
     prior.adapt(blocky_masks())
     prior.save_to_preset(tmp_path / "preset")
-    again = gss_keras.LatentPrior.from_preset(tmp_path / "preset")
+    loaded = gss_keras.LatentPrior.from_preset(tmp_path / "preset")
     photos = tiny_data()[0]
     np.testing.assert_array_equal(
-        ops.convert_to_numpy(again.predict_tokens(photos)),
+        ops.convert_to_numpy(loaded.predict_tokens(photos)),
         ops.convert_to_numpy(prior.predict_tokens(photos)),
     )
     posterior = gss_keras.LatentPosterior(
@@ -112,7 +113,7 @@ def test_a_guided_prior_is_saved_and_kept_for_other_classes(tmp_path):
     assert new.shape == (kept + 7 * 16, 512)
 
 
-def test_what_cannot_be_counted_is_refused():
+def test_invalid_calls_of_adapt_are_errors():
     with pytest.raises(ValueError, match="`masks` must hold at least one"):
         count_token_classes(tiny_posterior(), [])
     with pytest.raises(ValueError, match="`adapt` needs a prior with"):

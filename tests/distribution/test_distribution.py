@@ -16,12 +16,12 @@ from gss_keras.distribution import gradients
 
 BACKEND = keras.backend.backend()
 SCRIPT = pathlib.Path(train_on_devices.__file__)
-torch_only = pytest.mark.skipif(BACKEND != "torch", reason="of PyTorch")
-jax_only = pytest.mark.skipif(BACKEND != "jax", reason="of JAX")
+torch_only = pytest.mark.skipif(BACKEND != "torch", reason="needs PyTorch")
+jax_only = pytest.mark.skipif(BACKEND != "jax", reason="needs JAX")
 
 
 def on_two_devices(function, output, **settings):
-    """Run a function of the script on two devices, in processes of its own."""
+    """Run a function of the script on two devices, in new processes."""
     settings = json.dumps({"output": str(output), "devices": 2, **settings})
     command = [sys.executable]
     if BACKEND == "torch":
@@ -29,7 +29,7 @@ def on_two_devices(function, output, **settings):
         command += ["--nproc-per-node", "2"]
     flags = "--xla_force_host_platform_device_count=2"
     path = os.pathsep.join([str(SCRIPT.parent), str(SCRIPT.parents[1])])
-    done = subprocess.run(
+    result = subprocess.run(
         [*command, str(SCRIPT), function, settings],
         env={
             **os.environ,
@@ -40,7 +40,7 @@ def on_two_devices(function, output, **settings):
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stderr[-4000:]
+    assert result.returncode == 0, result.stderr[-4000:]
 
 
 def reports(output):
@@ -61,7 +61,11 @@ def assert_arrays_equal(one, two, tolerance):
 
 
 def on_one_and_two(function, folder, model_devices=None, **settings):
-    """Begin with the same weights; return where each writes down what."""
+    """Run on one and two devices with the same initial weights.
+
+    Returns:
+        The prefixes of the output files of both runs.
+    """
     one, two = folder / "one", folder / "two"
     getattr(train_on_devices, function)(str(one), **settings)
     if model_devices:
@@ -73,7 +77,7 @@ def on_one_and_two(function, folder, model_devices=None, **settings):
     return one, two
 
 
-def assert_same_curve(one, two):
+def assert_same_losses(one, two):
     for report in reports(two):
         for name in ("loss", "token_loss", "pixel_loss"):
             np.testing.assert_allclose(
@@ -81,20 +85,20 @@ def assert_same_curve(one, two):
             )
 
 
-def assert_each_photo_seen_once(two, count):
-    seen = [tuple(photo) for report in reports(two) for photo in report["seen"]]
-    # Before its first pass, TensorFlow looks at the shapes of some batches.
-    seen = [photo for photo in seen if photo[0] > 0]
+def assert_each_photo_read_once(two, count):
+    read = [tuple(photo) for report in reports(two) for photo in report["seen"]]
+    # TensorFlow infers shapes from some batches before the first epoch.
+    read = [photo for photo in read if photo[0] > 0]
     expected = [(epoch, i) for epoch in (1, 2) for i in range(count)]
-    assert sorted(seen) == expected
+    assert sorted(read) == expected
 
 
-def test_two_devices_train_like_one(tmp_path):
+def test_training_on_two_devices_equals_one(tmp_path):
     one, two = on_one_and_two("train_prior", tmp_path)
-    assert_same_curve(one, two)
-    # Reversing the photos of each batch on one device changes as much.
+    assert_same_losses(one, two)
+    # Reversing the order within batches on one device has effects as large.
     assert_arrays_equal(arrays(one), arrays(two), 1e-4)
-    assert_each_photo_seen_once(two, count=8)
+    assert_each_photo_read_once(two, count=8)
     chiefs = [report["is_chief"] for report in reports(two)]
     assert chiefs == [True, False][: len(chiefs)]
     seeds = [tuple(report["seed"]) for report in reports(two)]
@@ -102,57 +106,57 @@ def test_two_devices_train_like_one(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_last_batch_that_does_not_divide(tmp_path):
+def test_a_last_batch_of_odd_size(tmp_path):
     one, two = on_one_and_two("train_prior", tmp_path, count=7)
-    assert_each_photo_seen_once(two, count=7)
-    # On JAX, batch norm sees the photo that is repeated to fill the batch.
+    assert_each_photo_read_once(two, count=7)
+    # On JAX, the padding of the batch contributes to batch statistics.
     if BACKEND != "jax":
         assert_arrays_equal(arrays(one), arrays(two), 1e-4)
-    # Each of PyTorch's processes weighs batches by its own share of them.
+    # The history of each PyTorch process weights batches by its shard's size.
     if BACKEND == "tensorflow":
-        assert_same_curve(one, two)
+        assert_same_losses(one, two)
     assert np.isfinite(reports(two)[0]["history"]["loss"]).all()
 
 
 @pytest.mark.slow
-def test_two_devices_evaluate_like_one(tmp_path):
+def test_evaluating_on_two_devices_equals_one(tmp_path):
     one, two = on_one_and_two("score_prior", tmp_path)
     np.testing.assert_array_equal(arrays(one)["masks"], arrays(two)["masks"])
     assert np.unique(arrays(one)["masks"]).size > 1
     expected = reports(one)[0]
     for scores in reports(two):
         assert scores.pop("confusion") == expected["confusion"]
-        for way in scores:
+        for method in scores:
             for name in ("mIoU", "mAcc", "pixel_accuracy"):
-                assert scores[way][name] == pytest.approx(
-                    expected[way][name], abs=1e-4
+                assert scores[method][name] == pytest.approx(
+                    expected[method][name], abs=1e-4
                 )
 
 
 @jax_only
 @pytest.mark.slow
-def test_a_model_that_is_cut_trains_like_a_whole_one(tmp_path):
+def test_model_parallel_training_equals_one_device(tmp_path):
     one, two = on_one_and_two("train_prior", tmp_path, model_devices=2)
     kernels = ["attention/query_key_value", "attention/projection"]
     kernels += ["expand", "reduce"]
-    cut = [f"block_{i}/{name}/kernel" for i in (0, 1) for name in kernels]
-    cut += ["projection/convolution/kernel", "vocabulary/kernel"]
-    assert reports(two)[0]["cut"] == cut
-    assert_same_curve(one, two)
+    sharded = [f"block_{i}/{name}/kernel" for i in (0, 1) for name in kernels]
+    sharded += ["projection/convolution/kernel", "vocabulary/kernel"]
+    assert reports(two)[0]["sharded"] == sharded
+    assert_same_losses(one, two)
     assert_arrays_equal(arrays(one), arrays(two), 1e-4)
 
 
 @torch_only
-def test_optimizers_see_the_mean_gradient(tmp_path):
-    train_on_devices.train_perceptrons(str(tmp_path / "one"))
-    on_two_devices("train_perceptrons", tmp_path / "two")
+def test_optimizers_apply_the_mean_gradient(tmp_path):
+    train_on_devices.train_mlps(str(tmp_path / "one"))
+    on_two_devices("train_mlps", tmp_path / "two")
     for name in ("adamw", "scaled"):
-        alone, first, second = (
+        single, first, second = (
             keras.saving.load_model(tmp_path / f"{path}.keras")
             for path in (f"one.{name}.0", f"two.{name}.0", f"two.{name}.1")
         )
-        assert first.optimizer.get_config() == alone.optimizer.get_config()
-        for model, tolerance in ((alone, 1e-6), (second, 0.0)):
+        assert first.optimizer.get_config() == single.optimizer.get_config()
+        for model, tolerance in ((single, 1e-6), (second, 0.0)):
             variables = [*model.weights, *model.optimizer.variables]
             expected = [*first.weights, *first.optimizer.variables]
             for variable, other in zip(variables, expected, strict=True):
@@ -167,7 +171,7 @@ def test_optimizers_see_the_mean_gradient(tmp_path):
 @pytest.mark.any_backend
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 @pytest.mark.parametrize("drop_remainder", [False, True])
-def test_shards_read_each_photo_once(count, drop_remainder):
+def test_shards_partition_each_batch(count, drop_remainder):
     source = train_on_devices.Photos(11)
     options = {"shuffle": True, "seed": 3, "drop_remainder": drop_remainder}
     whole = batches(source, 4, **options)
@@ -176,14 +180,14 @@ def test_shards_read_each_photo_once(count, drop_remainder):
     ]
     for _ in range(2):
         for batch, *parts in zip(whole, *shards, strict=True):
-            counted = [
+            labeled = [
                 (photos[i], masks[i])
                 for photos, masks in parts
                 for i in range(len(photos))
                 if (masks[i] != 255).any()
             ]
-            assert len(counted) == len(batch[0])
-            for (photo, mask), *expected in zip(counted, *batch, strict=True):
+            assert len(labeled) == len(batch[0])
+            for (photo, mask), *expected in zip(labeled, *batch, strict=True):
                 np.testing.assert_array_equal(photo, expected[0])
                 np.testing.assert_array_equal(mask, expected[1])
             sizes = [len(photos) for photos, _ in parts]
@@ -192,35 +196,35 @@ def test_shards_read_each_photo_once(count, drop_remainder):
 
 
 @pytest.mark.any_backend
-def test_batches_are_filled_with_ignored_photos():
+def test_batches_are_padded_with_ignored_photos():
     source = train_on_devices.Photos(5)
-    filled = batches(source, 4, shard=(None, 3))
-    assert [len(photos) for photos, _ in filled] == [6, 3]
-    photos, masks = filled[1]
+    padded = batches(source, 4, shard=(None, 3))
+    assert [len(photos) for photos, _ in padded] == [6, 3]
+    photos, masks = padded[1]
     np.testing.assert_array_equal(photos, np.stack([source.photos[4]] * 3))
     np.testing.assert_array_equal(masks[0], source.masks[4])
     assert (masks[1:] == 255).all()
 
 
 @pytest.mark.any_backend
-def test_shards_with_workers():
+def test_shards_with_worker_processes():
     source = train_on_devices.Photos(5)
-    alone = batches(source, 4, shard=(2, 3))
-    helped = batches(source, 4, shard=(2, 3), workers=1)
-    for (photos, masks), expected in zip(helped, alone, strict=True):
+    expected_batches = batches(source, 4, shard=(2, 3))
+    found = batches(source, 4, shard=(2, 3), workers=1)
+    for (photos, masks), expected in zip(found, expected_batches, strict=True):
         np.testing.assert_array_equal(photos, expected[0])
         np.testing.assert_array_equal(masks, expected[1])
-    helped.close()
+    found.close()
 
 
 @pytest.mark.any_backend
 @pytest.mark.parametrize("shard", [(2, 2), (-1, 2), (0, 0), (None, 0.5)])
-def test_shards_that_are_none(shard):
+def test_malformed_shards_are_errors(shard):
     with pytest.raises(ValueError, match=r"`shard.*Received: shard"):
         data.batches(train_on_devices.Photos(4), 2, shard=shard)
 
 
-def test_one_device_changes_nothing():
+def test_one_device():
     assert distribution.data_parallel() == distribution.data_parallel(1) == 1
     assert distribution.is_chief() is True
     assert distribution.shard() is None
@@ -229,12 +233,12 @@ def test_one_device_changes_nothing():
     assert distribution.average_gradients(optimizer) is optimizer
     assert "apply" not in vars(optimizer)
     photos = np.zeros((3, 4, 4, 3))
-    assert distribution.fill_up(photos, None, 2) == (photos, None, 2)
+    assert distribution.pad_to_devices(photos, None, 2) == (photos, None, 2)
     mean = distribution.shared_mean(keras.ops.ones(()) * 3, keras.ops.ones(()))
     assert float(mean) == 3.0
 
 
-def test_devices_that_are_not_there():
+def test_more_devices_than_available_are_errors():
     message = {
         "torch": "torchrun --nproc-per-node 7.*Received: num_devices=7",
         "jax": "devices that jax shows, 1.*Received: num_devices=7",
@@ -251,24 +255,24 @@ def test_devices_that_are_not_there():
 
 
 @pytest.mark.any_backend
-def test_tensorflow_does_not_accumulate_on_several_devices():
+def test_gradient_accumulation_on_tensorflow_devices_is_an_error():
     model = types.SimpleNamespace(
         distribute_strategy=types.SimpleNamespace(num_replicas_in_sync=2),
         optimizer=keras.optimizers.SGD(gradient_accumulation_steps=3),
     )
     with pytest.raises(ValueError, match="JAX or PyTorch.*_steps=3"):
-        distribution.start_together(model)
+        distribution.synchronize_devices(model)
 
 
 @torch_only
-def test_gradients_are_sent_in_pieces(monkeypatch):
-    monkeypatch.setattr(gradients, "_PIECE", 10)
+def test_gradients_are_all_reduced_in_buckets(monkeypatch):
+    monkeypatch.setattr(gradients, "_BUCKET", 10)
     shapes = [(2, 3), (4,), (1,), (20,), (3,)]
     grads = [keras.ops.ones(shape) for shape in shapes]
     grads.insert(2, None)
     grads.append(keras.ops.ones((2,), "float16"))
-    assert gradients._pieces(grads) == [[0, 1], [3], [4], [5], [6]]
-    means = gradients._mean_over_parts(grads)
+    assert gradients._buckets(grads) == [[0, 1], [3], [4], [5], [6]]
+    means = gradients._mean_over_replicas(grads)
     assert means[2] is None
     for mean, grad in zip(means, grads, strict=True):
         if grad is not None:

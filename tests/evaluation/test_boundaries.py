@@ -1,4 +1,4 @@
-"""Outlines are scored as their definition says."""
+"""The boundary F-score on masks with known results."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ pytestmark = pytest.mark.any_backend
 
 
 def half(split, size=100):
-    """A mask of two classes that meet at one column."""
+    """Return a mask of two classes with a vertical boundary at `split`."""
     mask = np.zeros((size, size), "int32")
     mask[:, split:] = 1
     return mask
@@ -21,46 +21,46 @@ def score(mask, predicted, num_classes=2, **kwargs):
     return scorer
 
 
-def test_the_mask_itself_is_perfect():
+def test_equal_masks_score_100():
     generator = np.random.default_rng(0)
     mask = generator.integers(0, 4, (9, 12)).repeat(5, 0).repeat(5, 1)
     assert score(mask, mask, 4).result() == 100.0
 
 
 @pytest.mark.parametrize(("shift", "expected"), [(1, 100), (3, 0)])
-def test_a_shifted_outline_is_right_within_the_tolerance(shift, expected):
-    # The diagonal is 141, so the tolerance is 1.06 pixels, and the outline of
+def test_shifted_boundaries_match_within_the_tolerance(shift, expected):
+    # The diagonal is 141, so the tolerance is 1.06 pixels, and the boundary of
     # a class is one pixel wide.
     assert score(half(50), half(50 + shift)).result() == expected
 
 
-def test_precision_and_recall_make_the_f_score():
+def test_f_score_combines_precision_and_recall():
     mask = half(50)
-    # Half of the true outline is found, and all that is found is right but
-    # for the new horizontal outline of 50 pixels.
+    # The lower half of the true boundary is missed, and a horizontal boundary
+    # of 50 pixels is wrong.
     predicted = mask.copy()
     predicted[50:] = 0
-    precise = BoundaryScore(2, tolerance=1e-9)
-    precise.add(mask, predicted)
-    # Of class 1: 50 of its 100 true pixels; 99 predicted ones (50 below each
-    # other, 50 beside each other, one of them counted twice), 50 right.
+    strict = BoundaryScore(2, tolerance=1e-9)
+    strict.add(mask, predicted)
+    # Class 1: recall is 50 of 100 true boundary pixels. Of 99 predicted ones,
+    # 50 vertical and 50 horizontal with a common corner, 50 are right.
     recall, precision = 0.5, 50 / 99
     expected = 200 * recall * precision / (recall + precision)
-    assert precise.by_class()[1] == pytest.approx(expected)
+    assert strict.by_class()[1] == pytest.approx(expected)
 
 
-def test_ignored_pixels_have_no_outlines():
+def test_ignored_pixels_have_no_boundaries():
     mask, predicted = half(50), half(50)
     predicted[:20] = 1 - predicted[:20]
     mask[:20] = 255
-    # Only what lies beside the ignored rows can be scored, and it is right.
+    # The prediction is wrong only in the ignored rows.
     assert score(mask, predicted).result() == 100.0
-    nothing = score(np.full((9, 9), 255), np.zeros((9, 9), int))
-    assert nothing.result() == 0.0
-    assert np.isnan(nothing.by_class()).all()
+    ignored = score(np.full((9, 9), 255), np.zeros((9, 9), int))
+    assert ignored.result() == 0.0
+    assert np.isnan(ignored.by_class()).all()
 
 
-def test_photos_then_classes_are_averaged():
+def test_scores_are_averaged_over_photos_then_classes():
     scorer = BoundaryScore(3)
     scorer.add(half(50), half(50))
     scorer.add(half(50), half(60))
@@ -73,9 +73,9 @@ def test_photos_then_classes_are_averaged():
     assert scorer.result() == pytest.approx(by_class.mean())
 
 
-def test_a_class_that_is_missed_or_made_up_scores_nothing():
+def test_missed_and_falsely_predicted_classes_score_0():
     mask = half(50)
     assert score(mask, np.zeros_like(mask)).result() == 0.0
-    made_up = mask.copy()
-    made_up[:10, :10] = 2
-    assert score(mask, made_up, 3).by_class()[2] == 0.0
+    false_positive = mask.copy()
+    false_positive[:10, :10] = 2
+    assert score(mask, false_positive, 3).by_class()[2] == 0.0

@@ -1,4 +1,4 @@
-"""An evaluation counts every photo once and says all of it."""
+"""The evaluation loop, protocols and reports."""
 
 import csv
 import json
@@ -17,8 +17,8 @@ from gss_keras.synthetic import streets
 pytestmark = pytest.mark.any_backend
 
 
-class Records:
-    """A source of records that are there already."""
+class InMemorySource:
+    """A source of records in memory."""
 
     def __init__(self, records, classes):
         self.records, self.classes = records, tuple(classes)
@@ -31,8 +31,8 @@ class Records:
         return self.records[index]
 
 
-class Copycat:
-    """A segmenter that reads the classes off the photos' red channel."""
+class RedChannelSegmenter:
+    """A segmenter that predicts the values of the photo's red channel."""
 
     def __init__(self, num_classes):
         self.num_classes = num_classes
@@ -43,30 +43,30 @@ class Copycat:
             ..., : self.num_classes
         ]
 
-    def predict(self, photo, views=None, **where):
+    def predict(self, photo, views=None, **sliding):
         del views
-        return self.predict_logits(photo, **where).argmax(-1)
+        return self.predict_logits(photo, **sliding).argmax(-1)
 
 
-def record_of(truth, guess, name="photo"):
-    photo = np.repeat(np.array(guess, "uint8")[..., None], 3, axis=2)
+def make_record(truth, prediction, name="photo"):
+    photo = np.repeat(np.array(prediction, "uint8")[..., None], 3, axis=2)
     return {"photo": photo, "mask": np.array(truth, "int32"), "name": name}
 
 
 @pytest.fixture
 def source():
     """Two photos of different sizes; the third class never occurs."""
-    return Records(
+    return InMemorySource(
         [
-            record_of([[0, 0, 1]], [[0, 1, 1]], "one"),
-            record_of([[0], [255], [0], [0]], [[0], [1], [0], [3]], "two"),
+            make_record([[0, 0, 1]], [[0, 1, 1]], "one"),
+            make_record([[0], [255], [0], [0]], [[0], [1], [0], [3]], "two"),
         ],
         ["sky", "road", "car", "tree"],
     )
 
 
-def test_pixels_of_all_photos_are_counted_together(source):
-    scores = evaluation.evaluate(Copycat(4), source)
+def test_scores_are_computed_over_all_pixels(source):
+    scores = evaluation.evaluate(RedChannelSegmenter(4), source)
     np.testing.assert_allclose(scores["class_iou"], [60, 50, np.nan, 0])
     np.testing.assert_allclose(
         scores["class_accuracy"], [60, 100, np.nan, np.nan]
@@ -79,24 +79,26 @@ def test_pixels_of_all_photos_are_counted_together(source):
     assert scores["classes"] == ("sky", "road", "car", "tree")
 
 
-def test_each_prediction_is_handed_out_once(source):
-    seen = {}
+def test_on_prediction_is_called_for_each_record(source):
+    predictions = {}
     evaluation.evaluate(
-        Copycat(4),
+        RedChannelSegmenter(4),
         source,
-        on_prediction=lambda record, mask: seen.update({record["name"]: mask}),
+        on_prediction=lambda record, mask: predictions.update(
+            {record["name"]: mask}
+        ),
     )
-    assert seen["one"].tolist() == [[0, 1, 1]]
-    assert seen["two"].tolist() == [[0], [1], [0], [3]]
+    assert predictions["one"].tolist() == [[0, 1, 1]]
+    assert predictions["two"].tolist() == [[0], [1], [0], [3]]
 
 
-def test_a_limit_takes_photos_from_all_of_the_source():
-    records = [record_of([[0]], [[0]], str(i)) for i in range(10)]
-    source, names = Records(records, ["sky", "road"]), []
+def test_limit_spaces_photos_evenly():
+    records = [make_record([[0]], [[0]], str(i)) for i in range(10)]
+    source, names = InMemorySource(records, ["sky", "road"]), []
     for limit in (3, 10, 99):
         names.append([])
         scores = evaluation.evaluate(
-            Copycat(2),
+            RedChannelSegmenter(2),
             source,
             limit=limit,
             on_prediction=lambda record, _: names[-1].append(record["name"]),
@@ -106,25 +108,25 @@ def test_a_limit_takes_photos_from_all_of_the_source():
     assert names[1] == names[2] == [str(i) for i in range(10)]
 
 
-def test_other_classes_need_a_map(source):
+def test_different_classes_require_a_mapping(source):
     with pytest.raises(ValueError, match=r"`source` must have the classes"):
-        evaluation.evaluate(Copycat(9), source)
+        evaluation.evaluate(RedChannelSegmenter(9), source)
     swap = np.array([1, 0, 2, 255, 0, 0, 0, 0, 0])
     scores = evaluation.evaluate(
-        Copycat(9), source, map_mask=lambda mask: swap[mask]
+        RedChannelSegmenter(9), source, map_mask=lambda mask: swap[mask]
     )
-    # One pixel of class 3 became none of the classes, which is wrong.
+    # The pixel of class 3 maps to no class, which is an error.
     np.testing.assert_array_equal(
         scores["confusion"][:2], [[1, 3, 0, 0, 1], [1, 0, 0, 0, 0]]
     )
 
 
-def test_probabilities_are_mapped_before_the_best_is_taken(source):
+def test_probabilities_are_mapped_before_the_argmax(source):
     matrix = np.eye(4, dtype="float32")[[1, 1, 2, 3]]
     scores = evaluation.evaluate(
-        Copycat(4),
+        RedChannelSegmenter(4),
         source,
-        map_probabilities=lambda shares: ops.matmul(shares, matrix),
+        map_probabilities=lambda scores: ops.matmul(scores, matrix),
     )
     assert scores["confusion"][:, 0].sum() == 0
     assert scores["confusion"][0, 1] == 4
@@ -134,24 +136,24 @@ def test_mseg_maps_universal_classes():
     universal = [mseg.UNIVERSAL_CLASSES.index(n) for n in ("couch", "bridge")]
     classes = mseg.class_names("voc2012")
     truth = [[classes.index("sofa"), classes.index("background")]]
-    source = Records([record_of(truth, [universal])], classes)
+    source = InMemorySource([make_record(truth, [universal])], classes)
     for of_probabilities in (False, True):
         scores = evaluation.evaluate(
-            Copycat(194),
+            RedChannelSegmenter(194),
             source,
             **evaluation.maps_for("mseg-voc2012", 194, of_probabilities),
         )
-        # Probabilities of one-hot logits are nearly even: background, which
-        # takes in most classes, gets everything.
+        # Probabilities of one-hot logits are nearly uniform: background, which
+        # includes the most classes, always wins.
         assert scores["pixel_accuracy"] == (50 if of_probabilities else 100)
 
 
-def test_only_universal_classes_are_mapped():
+def test_only_universal_predictions_are_mapped():
     assert evaluation.maps_for("mseg-kitti-19", 19) == {}
     assert evaluation.maps_for("cityscapes", 194) == {}
 
 
-def test_msegs_test_sets_are_opened_together(tmp_path):
+def test_mseg_opens_all_test_sets(tmp_path):
     folder = synthetic.miniature.write("mseg", tmp_path / "mseg", size=(32, 48))
     sources = evaluation.open_sources("mseg", folder)
     assert list(sources) == [f"mseg-{name}" for name in mseg.TEST_SETS]
@@ -160,16 +162,16 @@ def test_msegs_test_sets_are_opened_together(tmp_path):
         assert evaluation.published_views(name).fit == (2048, 512)
 
 
-def test_what_is_written_has_no_nan_and_says_the_same(source, tmp_path):
-    scores = evaluation.evaluate(Copycat(4), source)
+def test_written_reports_match_the_scores(source, tmp_path):
+    scores = evaluation.evaluate(RedChannelSegmenter(4), source)
     evaluation.write(scores, tmp_path / "new")
     text = (tmp_path / "new" / "scores.json").read_text()
     assert "NaN" not in text
-    found = json.loads(text)
-    assert found["mIoU"] == pytest.approx(scores["mIoU"])
-    assert found["photos"] == 2
-    assert [c["name"] for c in found["classes"]] == list(source.classes)
-    assert found["classes"][2] == {
+    written = json.loads(text)
+    assert written["mIoU"] == pytest.approx(scores["mIoU"])
+    assert written["photos"] == 2
+    assert [c["name"] for c in written["classes"]] == list(source.classes)
+    assert written["classes"][2] == {
         "name": "car",
         "IoU": None,
         "accuracy": None,
@@ -191,16 +193,16 @@ def test_what_is_written_has_no_nan_and_says_the_same(source, tmp_path):
     assert table[-1].startswith("| **mean** | **36.67** | **80.00**")
 
 
-def test_nothing_labeled_is_no_error(tmp_path):
-    source = Records([record_of([[255]], [[0]])], ["sky", "road"])
-    scores = evaluation.evaluate(Copycat(2), source)
+def test_sources_without_labels_score_0(tmp_path):
+    source = InMemorySource([make_record([[255]], [[0]])], ["sky", "road"])
+    scores = evaluation.evaluate(RedChannelSegmenter(2), source)
     assert scores["mIoU"] == scores["mAcc"] == scores["pixel_accuracy"] == 0
     evaluation.write(scores, tmp_path)
     assert json.loads((tmp_path / "scores.json").read_text())["mIoU"] == 0
 
 
-def test_a_segmenter_is_scored_as_it_predicts(tmp_path):
-    source = streets.draw(tmp_path / "drawn", 2, seed=1, size=(32, 48))
+def test_evaluate_scores_the_output_of_predict(tmp_path):
+    source = streets.draw(tmp_path / "streets", 2, seed=1, size=(32, 48))
     segmenter = gss_keras.GenerativeSegmenter(
         tiny_prior(tiny_posterior(num_classes=source.num_classes))
     )

@@ -10,6 +10,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from choice_checks import check_best
 from keras import ops
 from tiny import tiny_backbone, tiny_data, tiny_posterior, tiny_prior
 
@@ -69,15 +70,6 @@ def in_a_fresh_process(saved, batches, folder):
     return [dict(np.load(path + ".npz")) for path in paths]
 
 
-def assert_same_masks(answered, predicted):
-    assert answered.dtype == np.int32
-    assert answered.shape == predicted.shape
-    if keras.backend.backend() == "tensorflow":
-        np.testing.assert_array_equal(answered, predicted)
-    else:
-        assert np.mean(answered == predicted) >= 0.999
-
-
 def test_a_process_without_this_package_answers_the_same(
     segmenter, saved, tmp_path
 ):
@@ -88,14 +80,21 @@ def test_a_process_without_this_package_answers_the_same(
     answers = in_a_fresh_process(saved, batches, tmp_path)
     for photos, answer in zip(batches, answers, strict=True):
         assert set(answer) == set(ALL)
-        assert_same_masks(answer["masks"], segmenter.predict(photos))
-        tokens = segmenter.prior.predict_tokens(ops.convert_to_tensor(photos))
-        tokens = ops.convert_to_numpy(tokens)
-        assert np.mean(answer["tokens"] == tokens) >= 0.99
-        maskiges = segmenter.predict_maskiges(photos)
-        assert answer["maskige"].shape == maskiges.shape
-        close = np.abs(answer["maskige"] - maskiges).max(axis=-1) < 1e-4
-        assert close.mean() >= 0.99
+        assert answer["masks"].dtype == answer["tokens"].dtype == np.int32
+        # Step by step, each from the exported result of the one before: a
+        # token that another backend chooses otherwise changes many pixels.
+        tensor = ops.convert_to_tensor(photos)
+        logits = segmenter.prior.token_logits(tensor)
+        check_best(answer["tokens"], ops.convert_to_numpy(logits))
+        expected = segmenter.infer(
+            tensor, ("maskige", "logits"), known={"tokens": answer["tokens"]}
+        )
+        np.testing.assert_allclose(
+            answer["maskige"],
+            ops.convert_to_numpy(expected["maskige"]),
+            atol=1e-4,
+        )
+        check_best(answer["masks"], ops.convert_to_numpy(expected["logits"]))
         confidence = answer["confidence"]
         assert confidence.dtype == np.float32
         assert confidence.shape == photos.shape[:3]
@@ -180,7 +179,9 @@ def test_windows_answer_as_predict_does(segmenter):
         segmenter, ops.convert_to_tensor(photos), ("masks", "confidence")
     ).items():
         np.testing.assert_allclose(
-            ops.convert_to_numpy(whole[name]), ops.convert_to_numpy(value)
+            ops.convert_to_numpy(whole[name]),
+            ops.convert_to_numpy(value),
+            atol=1e-5,
         )
 
 

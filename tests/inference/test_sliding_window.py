@@ -1,4 +1,4 @@
-"""Sliding windows: equal to the release's, and no pixel left out."""
+"""Sliding windows: equal to the release, and covering every pixel."""
 
 import json
 
@@ -20,7 +20,7 @@ def release(golden):
 
 @pytest.fixture
 def toy(release):
-    """The fixture's toy network, by the formula in its `meta`."""
+    """The toy network of the golden file, as described in its `meta`."""
 
     def weight(name, axes=(0,)):
         array = release[f"sd/{name}"].transpose(axes)
@@ -34,8 +34,8 @@ def toy(release):
         kernel = weight("decode_head.conv.weight", (2, 3, 1, 0))
         x = ops.conv(x, kernel) + weight("decode_head.conv.bias")
         x = ops.repeat(ops.repeat(x, 2, axis=1), 2, axis=2)
-        wide = x.shape[2]
-        ramp = ops.arange(wide, dtype="float32") * 2 / wide
+        width = x.shape[2]
+        ramp = ops.arange(width, dtype="float32") * 2 / width
         x = x * (1 + 0.25 * ramp)[:, None]
         return ops.convert_to_numpy(resize_bilinear(x, *photos.shape[1:3]))
 
@@ -57,7 +57,7 @@ def test_logits_equal_the_release(release, toy, case):
     expected = release[f"out/{case}/logits_rescaled"].transpose(0, 2, 3, 1)
     resized = ops.convert_to_numpy(resized)
     np.testing.assert_allclose(resized, expected, atol=1e-4 * expected.std())
-    # The margin between the best two decides whether a pixel can be compared.
+    # Only pixels with a clear margin between the best two logits are compared.
     best_two = np.sort(expected, axis=-1)[..., -2:]
     is_clear = best_two[..., 1] - best_two[..., 0] > 1e-3 * expected.std()
     masks = resized.argmax(-1)
@@ -67,22 +67,27 @@ def test_logits_equal_the_release(release, toy, case):
 
 
 @pytest.mark.parametrize("case", SLIDING)
-def test_windows_lie_where_the_release_puts_them(release, case):
+def test_positions_of_windows_equal_the_release(release, case):
     geometry = json.loads(str(release["meta"]))["config"][case]
-    placed = [
-        (top, min(top + high, tall), left, min(left + wide, broad))
-        for (tall, broad), (high, wide), (down, right) in [
-            (geometry["size"], geometry["crop"], geometry["stride"])
-        ]
-        for top in window_starts(tall, high, down)
-        for left in window_starts(broad, wide, right)
+    height, width = geometry["size"]
+    window_height, window_width = geometry["crop"]
+    down, right = geometry["stride"]
+    found = [
+        (
+            top,
+            min(top + window_height, height),
+            left,
+            min(left + window_width, width),
+        )
+        for top in window_starts(height, window_height, down)
+        for left in window_starts(width, window_width, right)
     ]
     expected = release[f"out/{case}/windows_y1y2x1x2"]
-    np.testing.assert_array_equal(placed, expected)
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 64), (64, 65), (50, 31)])
-def test_identical_windows_average_to_themselves(size):
+def test_average_of_identical_windows(size):
     photos = np.random.default_rng(0).random((2, *size, 3), "float32")
     scores = score_windows(lambda crops: crops, photos, (16, 24), (11, 24))
     np.testing.assert_allclose(scores, photos, atol=1e-6)
@@ -97,6 +102,6 @@ def test_identical_windows_average_to_themselves(size):
         ((8, 8), (9, 8), "`stride` must not exceed `window`"),
     ],
 )
-def test_malformed_windows_are_refused(window, stride, message):
+def test_malformed_windows_are_errors(window, stride, message):
     with pytest.raises(ValueError, match=message):
         score_windows(lambda x: x, np.zeros((1, 9, 9, 3)), window, stride)

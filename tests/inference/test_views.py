@@ -1,7 +1,8 @@
-"""Views of a photo: as the backend resizes, and turned back as they came."""
+"""Test-time augmentation: resizing, flips and averaging."""
 
 import numpy as np
 import pytest
+from choice_checks import check_best
 from keras import ops
 
 from gss_keras import views as views_module
@@ -10,15 +11,15 @@ from gss_keras.ops.backend import resize_bilinear
 
 
 def score(photo):
-    """Score three classes, each pixel for itself but by its column too."""
+    """Return logits of three classes, which depend on color and column."""
     photo = np.asarray(photo, "float32") / 255
     ramp = np.linspace(0, 1, photo.shape[1], dtype="float32")[:, None]
     return 4 * photo + ramp * np.array([2, 0, -2], "float32")
 
 
-def photo_of(height=37, width=52, seed=0):
-    generator = np.random.default_rng(seed)
-    return generator.integers(0, 256, (height, width, 3), "uint8")
+def random_photo(height=37, width=52, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (height, width, 3), "uint8")
 
 
 def resized(array, size):
@@ -27,40 +28,40 @@ def resized(array, size):
 
 
 def softmax(logits):
-    powers = np.exp(logits - logits.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)
+    exponentials = np.exp(logits - logits.max(-1, keepdims=True))
+    return exponentials / exponentials.sum(-1, keepdims=True)
 
 
-@pytest.fixture(params=[2**24, 500], ids=["one band", "many bands"])
-def _band(request, monkeypatch):
-    monkeypatch.setattr(views_module, "_BAND", request.param)
+@pytest.fixture(params=[2**24, 500], ids=["one strip", "many strips"])
+def _strips(request, monkeypatch):
+    monkeypatch.setattr(views_module, "_MAX_ELEMENTS", request.param)
 
 
-@pytest.mark.usefixtures("_band")
+@pytest.mark.usefixtures("_strips")
 @pytest.mark.parametrize(
     "size", [(37, 52), (37, 20), (12, 52), (90, 70), (20, 130), (1, 1)]
 )
-def test_bands_are_the_backends_bilinear_resizing(size):
+def test_resizing_in_strips_equals_bilinear_resizing(size):
     scores = np.random.default_rng(0).random((37, 52, 5), "float32")
-    bands = list(views_module._bands(scores, *size))
-    assert [rows.start for rows, _ in bands[1:]] == [
-        rows.stop for rows, _ in bands[:-1]
+    strips = list(views_module._resized_strips(scores, *size))
+    assert [rows.start for rows, _ in strips[1:]] == [
+        rows.stop for rows, _ in strips[:-1]
     ]
-    whole = np.concatenate([ops.convert_to_numpy(band) for _, band in bands])
+    whole = np.concatenate([ops.convert_to_numpy(strip) for _, strip in strips])
     np.testing.assert_allclose(whole, resized(scores, size), atol=1e-5)
 
 
-@pytest.mark.usefixtures("_band")
-def test_one_view_is_the_best_class_of_the_logits():
-    photo = photo_of()
+@pytest.mark.usefixtures("_strips")
+def test_a_single_view_is_the_argmax_of_the_logits():
+    photo = random_photo()
     np.testing.assert_array_equal(
         Views().predict_mask(score, photo), score(photo).argmax(-1)
     )
 
 
-@pytest.mark.usefixtures("_band")
-def test_views_are_averaged_as_probabilities_in_the_photos_size():
-    photo = photo_of()
+@pytest.mark.usefixtures("_strips")
+def test_probabilities_are_averaged_at_the_photos_size():
+    photo = random_photo()
     views = Views(scales=(0.5, 1.0, 1.75), flip=True)
     total = 0
     for size in [(19, 26), (37, 52), (65, 91)]:
@@ -70,44 +71,50 @@ def test_views_are_averaged_as_probabilities_in_the_photos_size():
             total = total + softmax(resized(logits, (37, 52)))
     found = []
 
-    def remember(probabilities):
+    def record(probabilities):
         found.append(ops.convert_to_numpy(probabilities))
         return probabilities
 
-    mask = views.predict_mask(score, photo, remember)
+    mask = views.predict_mask(score, photo, record)
     found = np.concatenate(found)
     np.testing.assert_allclose(found, total / 6, atol=1e-5)
     np.testing.assert_array_equal(mask, found.argmax(-1))
     np.testing.assert_array_equal(views.predict_mask(score, photo), mask)
 
 
-@pytest.mark.usefixtures("_band")
-def test_probabilities_are_mapped_to_other_classes():
-    photo = photo_of()
-    # The first two classes together, and the third under two names.
+@pytest.mark.usefixtures("_strips")
+def test_mapping_probabilities_to_other_classes():
+    photo = random_photo()
+    # Merges the first two classes, and splits the third.
     matrix = np.array([[1, 0, 0], [1, 0, 0], [0, 0.4, 0.6]], "float32")
-    mask = Views().predict_mask(
-        score, photo, lambda shares: ops.matmul(shares, matrix)
-    )
+    mask = Views().predict_mask(score, photo, lambda x: ops.matmul(x, matrix))
     expected = softmax(score(photo)) @ matrix
     np.testing.assert_array_equal(mask, expected.argmax(-1))
     assert set(np.unique(mask)) == {0, 2}
 
 
-def test_a_mirrored_photo_gets_the_mirrored_mask():
-    photo, views = photo_of(), Views(scales=(1.0, 1.5), flip=True)
-    mask = views.predict_mask(score, photo)
-    mirrored = views.predict_mask(score, photo[:, ::-1])
-    assert np.mean(mirrored[:, ::-1] == mask) > 0.999
-    plain = Views().predict_mask(score, photo)
-    other = Views().predict_mask(score, photo[:, ::-1])
-    assert np.mean(other[:, ::-1] == plain) < 0.99
+def test_a_flipped_photo_has_the_flipped_mask():
+    photo, views = random_photo(), Views(scales=(1.0, 1.5), flip=True)
+    seen = []
+
+    def remember(probabilities):
+        seen.append(ops.convert_to_numpy(probabilities))
+        return probabilities
+
+    mask = views.predict_mask(score, photo, remember)
+    flipped = views.predict_mask(score, photo[:, ::-1])
+    check_best(flipped[:, ::-1], np.concatenate(seen))
+    check_best(mask, np.concatenate(seen))
+    mask = Views().predict_mask(score, photo)
+    flipped = Views().predict_mask(score, photo[:, ::-1])
+    # Without flipped copies, the ramp of the scores shows.
+    assert np.mean(flipped[:, ::-1] == mask) < 0.99
 
 
 @pytest.mark.parametrize(
     ("size", "fit", "expected"),
     [
-        # ADE20K's and MSeg's photos: the shorter side decides, mostly.
+        # On ADE20K and MSeg, the shortest side is the limit of most photos.
         ((512, 683), (2048, 512), (512, 683)),
         ((375, 500), (2048, 512), (512, 683)),
         ((300, 2400), (2048, 512), (256, 2048)),
@@ -119,17 +126,17 @@ def test_photos_are_scaled_to_fit(size, fit, expected):
     assert Views(fit=fit).sizes(*size) == [expected]
 
 
-def test_bytes_stay_bytes_and_floats_floats():
-    seen = []
+def test_views_have_the_photos_dtype():
+    dtypes = []
 
-    def remember(view):
-        seen.append(view.dtype)
+    def record(view):
+        dtypes.append(view.dtype)
         return score(view)
 
     views = Views(scales=(0.5, 2.0))
-    views.predict_mask(remember, photo_of())
-    views.predict_mask(remember, photo_of().astype("float32"))
-    assert seen == [np.uint8] * 2 + [np.float32] * 2
+    views.predict_mask(record, random_photo())
+    views.predict_mask(record, random_photo().astype("float32"))
+    assert dtypes == [np.uint8] * 2 + [np.float32] * 2
 
 
 @pytest.mark.parametrize(
@@ -142,6 +149,6 @@ def test_bytes_stay_bytes_and_floats_floats():
         ({"scales": (float("nan"),)}, "`scales` must be positive numbers"),
     ],
 )
-def test_malformed_views_are_refused(arguments, message):
+def test_malformed_views_are_errors(arguments, message):
     with pytest.raises(ValueError, match=message):
         Views(**arguments)

@@ -4,14 +4,15 @@ import pytest
 from keras import ops
 from layer_checks import check_layer
 
+from gss_keras.layers.conv_norm import ProjectionBlock
 from gss_keras.layers.depthwise import DepthwiseConv2D
-from gss_keras.layers.fusion import LevelFusion, ProjectionBlock
+from gss_keras.layers.fusion import LevelFusion
 from gss_keras.layers.vocabulary import Vocabulary
 from gss_keras.layers.window_attention import SwinBlock, WindowAttention
 from gss_keras.ops import backend
 
 
-def noise(*shape):
+def random_features(*shape):
     return np.random.default_rng(0).normal(size=shape).astype("float32")
 
 
@@ -41,17 +42,21 @@ def noise(*shape):
         (DepthwiseConv2D, {"kernel_size": 3, "padding": "same"}, 8),
     ],
 )
-def test_layers_behave_everywhere(layer_class, kwargs, channels, tmp_path):
+def test_layers(layer_class, kwargs, channels, tmp_path):
     check_layer(
-        layer_class, kwargs, noise(2, 7, 5, 8), (2, 7, 5, channels), tmp_path
+        layer_class,
+        kwargs,
+        random_features(2, 7, 5, 8),
+        (2, 7, 5, channels),
+        tmp_path,
     )
 
 
-def test_fusion_behaves_everywhere(tmp_path):
+def test_level_fusion(tmp_path):
     check_layer(
         LevelFusion,
         {"level_channels": 4, "channels": 6},
-        [noise(2, 8, 9, 3), noise(2, 4, 5, 5)],
+        [random_features(2, 8, 9, 3), random_features(2, 4, 5, 5)],
         (2, 8, 9, 6),
         tmp_path,
     )
@@ -71,13 +76,13 @@ def test_fusion_behaves_everywhere(tmp_path):
 )
 def test_depthwise_convolution_equals_keras(kwargs, size):
     if "padding" in kwargs and min(size) < 3:
-        pytest.skip("nothing is left of a map smaller than the kernel")
+        pytest.skip("the kernel is larger than the feature map")
     kwargs = {"padding": "same", "bias_initializer": "ones", **kwargs}
     ours, theirs = (
         layer_class(**kwargs)
         for layer_class in (DepthwiseConv2D, keras.layers.DepthwiseConv2D)
     )
-    features = noise(2, *size, 6)
+    features = random_features(2, *size, 6)
     expected = theirs(features)
     ours.build(features.shape)
     ours.set_weights(theirs.get_weights())
@@ -86,9 +91,9 @@ def test_depthwise_convolution_equals_keras(kwargs, size):
     )
 
 
-def test_windows_do_not_see_each_other():
+def test_windows_are_independent():
     layer = WindowAttention(8, heads=2, window=4)
-    features = noise(1, 8, 8, 8)
+    features = random_features(1, 8, 8, 8)
     changed = features.copy()
     changed[:, :4, :4] += 1
     difference = np.abs(
@@ -100,9 +105,9 @@ def test_windows_do_not_see_each_other():
     assert difference.max() == 0
 
 
-def test_shifted_windows_do_not_join_opposite_borders():
+def test_shifted_windows_mask_opposite_borders():
     layer = WindowAttention(8, heads=2, window=4, shift=2)
-    features = noise(1, 8, 8, 8)
+    features = random_features(1, 8, 8, 8)
     changed = features.copy()
     changed[:, :2] += 1
     difference = np.abs(
@@ -113,7 +118,7 @@ def test_shifted_windows_do_not_join_opposite_borders():
     assert difference[2:].max() < 1e-6
 
 
-def test_malformed_attention_is_refused():
+def test_malformed_arguments_are_errors():
     with pytest.raises(ValueError, match="`channels` must be a multiple"):
         WindowAttention(9, heads=2)
     with pytest.raises(ValueError, match="`shift` must be at least 0"):
@@ -122,7 +127,7 @@ def test_malformed_attention_is_refused():
 
 @pytest.mark.parametrize("size", [(6, 10), (3, 5), (7, 4)])
 def test_resize_has_pixel_centers_at_half_integers(size):
-    # A linear ramp stays a linear ramp, but for the clamped borders.
+    # A linear ramp stays linear, except at the clamped borders.
     ramp = np.arange(6.0, dtype="float32")[None, :, None, None] + 0.5
     ramp = np.repeat(ramp, 5, axis=2)
     resized = backend.resize_bilinear(ops.convert_to_tensor(ramp), *size)
@@ -136,7 +141,7 @@ def test_resize_has_pixel_centers_at_half_integers(size):
 
 
 @keras.saving.register_keras_serializable(package="tests")
-class Halve(keras.layers.Layer):
+class HalfSize(keras.layers.Layer):
     def call(self, x):
         shape = ops.shape(x)
         return backend.resize_bilinear(x, shape[1] // 2, shape[2] // 2)
@@ -145,15 +150,15 @@ class Halve(keras.layers.Layer):
         return (shape[0], None, None, shape[3])
 
 
-def test_resize_takes_sizes_known_only_at_run_time():
+def test_resize_to_dynamic_sizes():
     inputs = keras.Input((None, None, 2))
-    model = keras.Model(inputs, Halve()(inputs))
+    model = keras.Model(inputs, HalfSize()(inputs))
     for height, width in [(8, 6), (10, 4)]:
-        answer = model.predict(noise(1, height, width, 2), verbose=0)
-        assert answer.shape == (1, height // 2, width // 2, 2)
+        result = model.predict(random_features(1, height, width, 2), verbose=0)
+        assert result.shape == (1, height // 2, width // 2, 2)
 
 
-def test_argmax_takes_the_first_of_equals():
+def test_argmax_returns_the_first_of_equal_entries():
     index = backend.argmax(ops.convert_to_tensor([[1.0, 3.0, 3.0, -0.0]]))
     assert keras.backend.standardize_dtype(index.dtype) == "int32"
     assert ops.convert_to_numpy(index).tolist() == [1]

@@ -6,11 +6,11 @@ import pytest
 from keras import ops
 
 from gss_keras.backbones import EfficientNetLite
-from gss_keras.backbones.convolution import ConvolutionBlock
+from gss_keras.layers.conv_norm import ConvNorm, ProjectionBlock
 from gss_keras.layers.convolution import Conv2D
 from gss_keras.layers.depthwise import DepthwiseConv2D
-from gss_keras.layers.fusion import ProjectionBlock
 from gss_keras.layers.normalization import BatchNormalization
+from gss_keras.ops.private import flatten_layers
 
 CONVOLUTIONS = {
     "plain": lambda: Conv2D(6, 3, padding="same", use_bias=False),
@@ -102,9 +102,9 @@ def test_the_statistics_of_half_precision_stay_single():
     )
 
 
-@pytest.mark.parametrize("layer_class", [ConvolutionBlock, ProjectionBlock])
+@pytest.mark.parametrize("layer_class", [ConvNorm, ProjectionBlock])
 def test_blocks_ask_their_norm_only_while_it_learns(layer_class):
-    arguments = (6, 3) if layer_class is ConvolutionBlock else (6,)
+    arguments = (6, 3) if layer_class is ConvNorm else (6,)
     layer = layer_class(*arguments)
     features = ops.convert_to_tensor(noise(1, 5, 4, 4))
     layer(features)
@@ -119,15 +119,25 @@ def test_blocks_ask_their_norm_only_while_it_learns(layer_class):
     assert np.abs(ops.convert_to_numpy(learning - frozen)).max() > 0.1
 
 
+def unfolded(call):
+    def call_both(self, inputs, norm, training=None):
+        return norm(call(self, inputs), training=training)
+
+    return call_both
+
+
 def test_backbones_compute_all_norms_within(monkeypatch):
     backbone = EfficientNetLite(width=0.25, depth=0.25)
     photos = ops.convert_to_tensor(10 * noise(1, 33, 35, 3))
-    for index, layer in enumerate(backbone.layers):
+    for index, layer in enumerate(flatten_layers(backbone)):
         if isinstance(layer, BatchNormalization):
             unsettle(layer, index)
-    # What Keras makes of the same layers, one after the other.
-    plain = keras.Model(backbone.inputs, backbone.output)
-    expected = plain(photos, training=False)
+    with monkeypatch.context() as patch:
+        # Convolution and batch norm one after the other.
+        for layer_class in (Conv2D, DepthwiseConv2D):
+            call = layer_class.call
+            patch.setattr(layer_class, "call", unfolded(call))
+        expected = backbone(photos, training=False)
     with monkeypatch.context() as patch:
         patch.setattr(BatchNormalization, "call", None)
         found = backbone(photos, training=False)

@@ -1,4 +1,4 @@
-"""The chunked classifier over the codebook against the plain formulas."""
+"""The chunked classifier over the codebook against unchunked formulas."""
 
 import keras
 import numpy as np
@@ -12,29 +12,29 @@ CODES, CHANNELS = 40, 6
 
 
 @pytest.fixture(autouse=True)
-def few_are_held(monkeypatch):
-    # 2 x 5 x 7 positions make ten chunks of seven; 2 x 11 no equal ones.
-    monkeypatch.setattr(vocabulary, "_HELD", 8 * CODES)
+def small_chunks(monkeypatch):
+    # 2 x 5 x 7 positions are ten chunks of seven; 2 x 1 x 11 do not divide.
+    monkeypatch.setattr(vocabulary, "_MAX_LOGITS", 8 * CODES)
 
 
 def generate(rows=5, columns=7):
-    generator = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     shape = 2, rows, columns
-    features = generator.normal(size=(*shape, CHANNELS)).astype("float32")
-    tokens = generator.integers(0, CODES, shape).astype("int32")
-    counted = generator.integers(0, 2, shape).astype("float32")
+    features = rng.normal(size=(*shape, CHANNELS)).astype("float32")
+    tokens = rng.integers(0, CODES, shape).astype("int32")
+    counted = rng.integers(0, 2, shape).astype("float32")
     return features, tokens, counted
 
 
-def layer_of(codebook_size):
+def make_layer(codebook_size):
     layer = Vocabulary(codebook_size)
     layer.build((None, None, None, CHANNELS))
-    generator = np.random.default_rng(1)
-    layer.set_weights([generator.normal(size=w.shape) for w in layer.weights])
+    rng = np.random.default_rng(1)
+    layer.set_weights([rng.normal(size=w.shape) for w in layer.weights])
     return layer
 
 
-def log_shares(logits):
+def log_softmax(logits):
     logits = logits.astype("float64")
     return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
 
@@ -50,8 +50,8 @@ def log_shares(logits):
         (2 * CHANNELS, (5, 7), True),
     ],
 )
-def test_best_tokens_and_their_surprise(codebook_size, size, training):
-    layer = layer_of(codebook_size)
+def test_best_tokens_and_cross_entropy(codebook_size, size, training):
+    layer = make_layer(codebook_size)
     assert layer.is_wide == (codebook_size == CODES)
     features, tokens, counted = generate(*size)
     tokens %= codebook_size
@@ -59,24 +59,24 @@ def test_best_tokens_and_their_surprise(codebook_size, size, training):
     total, best = layer.cross_entropy(
         features, tokens, ops.convert_to_tensor(counted), training
     )
-    surprise = -np.take_along_axis(log_shares(logits), tokens[..., None], -1)
+    losses = -np.take_along_axis(log_softmax(logits), tokens[..., None], -1)
     assert float(ops.convert_to_numpy(total)) == pytest.approx(
-        (surprise[..., 0] * counted).sum(), rel=1e-5
+        (losses[..., 0] * counted).sum(), rel=1e-5
     )
-    likeliest, shares = layer.likeliest(features)
+    tokens, probabilities = layer.best_tokens_and_probabilities(features)
     np.testing.assert_allclose(
-        ops.convert_to_numpy(shares),
-        np.exp(log_shares(logits).max(-1)),
+        ops.convert_to_numpy(probabilities),
+        np.exp(log_softmax(logits).max(-1)),
         rtol=1e-5,
     )
-    for found in (best, layer.best_tokens(features), likeliest):
+    for found in (best, layer.best_tokens(features), tokens):
         found = ops.convert_to_numpy(found)
         np.testing.assert_array_equal(found, logits.argmax(-1))
         assert found.dtype == "int32"
 
 
-class Reader(keras.Model):
-    """Tells tokens from features, and keeps the gradients in its weights."""
+class Classifier(keras.Model):
+    """Classify features over the codebook, after a dense layer."""
 
     def __init__(self, layer):
         super().__init__()
@@ -98,7 +98,7 @@ class Reader(keras.Model):
 
 def weights_after_a_step(layer, **compiled):
     keras.utils.set_random_seed(0)
-    model = Reader(layer)
+    model = Classifier(layer)
     model.compile(optimizer=keras.optimizers.SGD(1.0), **compiled)
     features, tokens, counted = generate()
     targets = np.stack([tokens, counted.astype("int32")], axis=-1)
@@ -108,30 +108,30 @@ def weights_after_a_step(layer, **compiled):
 
 
 @pytest.mark.parametrize("run_eagerly", [False, True])
-def test_chunks_have_the_gradients_of_the_whole(monkeypatch, run_eagerly):
+def test_gradients_in_chunks_equal_those_without(monkeypatch, run_eagerly):
     compiled = {"run_eagerly": run_eagerly}
-    before = [ops.convert_to_numpy(w) for w in layer_of(CODES).weights]
-    chunked, chunked_loss = weights_after_a_step(layer_of(CODES), **compiled)
+    before = [ops.convert_to_numpy(w) for w in make_layer(CODES).weights]
+    chunked, chunked_loss = weights_after_a_step(make_layer(CODES), **compiled)
     monkeypatch.setattr(Vocabulary, "is_wide", False)
-    whole, whole_loss = weights_after_a_step(layer_of(CODES), **compiled)
+    whole, whole_loss = weights_after_a_step(make_layer(CODES), **compiled)
     assert chunked_loss == pytest.approx(whole_loss, rel=1e-5)
     for one, other in zip(chunked, whole, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
-    moved = [
+    updates = [
         np.abs(a - b).max() for a, b in zip(before, whole[-2:], strict=True)
     ]
-    assert min(moved) > 0.1
+    assert min(updates) > 0.1
 
 
-def slopes(x, tokens, counted, projection, kernel, bias):
-    """Return the sum's gradients by all weights, in float64."""
+def expected_gradients(x, tokens, counted, projection, kernel, bias):
+    """Return the gradients of the summed loss by all weights, in float64."""
     features = x @ projection
     logits = features @ kernel + bias
-    errors = np.exp(log_shares(logits)) - np.eye(CODES)[tokens]
+    errors = np.exp(log_softmax(logits)) - np.eye(CODES)[tokens]
     errors *= counted[:, None]
-    by_features = errors @ kernel.T
+    feature_gradients = errors @ kernel.T
     return (
-        x.T @ by_features, by_features.sum(0), features.T @ errors,
+        x.T @ feature_gradients, feature_gradients.sum(0), features.T @ errors,
         errors.sum(0),
     )  # fmt: skip
 
@@ -141,74 +141,75 @@ def slopes(x, tokens, counted, projection, kernel, bias):
     "dtype, tolerance",
     [
         ("float32", 1e-6),
-        ("mixed_float16", 3e-3),  # 11 bits, 8 of bfloat16: 0.05 and 0.4 %
+        # 11 significant bits, 8 of bfloat16: 0.05 % and 0.4 %.
+        ("mixed_float16", 3e-3),
         ("mixed_bfloat16", 3e-2),
     ],
 )
-def test_gradients_are_those_of_the_formula(dtype, tolerance, size):
+def test_gradients_equal_the_formula(dtype, tolerance, size):
     features, tokens, counted = generate(*size)
-    counted += 3.0 * (tokens % 2)  # weights, none of them too
+    counted += 3.0 * (tokens % 2)  # weights, some of them zero
     keras.config.set_dtype_policy(dtype)
     try:
-        reader = Reader(layer_of(CODES))
+        classifier = Classifier(make_layer(CODES))
     finally:
         keras.config.set_dtype_policy("float32")
-    reader.compile(keras.optimizers.SGD(1.0), auto_scale_loss=False)
-    reader(features)
-    before = [w.astype("float64") for w in reader.get_weights()]
+    classifier.compile(keras.optimizers.SGD(1.0), auto_scale_loss=False)
+    classifier(features)
+    before = [w.astype("float64") for w in classifier.get_weights()]
     targets = np.stack([tokens, counted.astype("int32")], axis=-1)
-    reader.train_on_batch(features, targets)
+    classifier.train_on_batch(features, targets)
     flat = features.reshape(-1, CHANNELS), tokens.ravel(), counted.ravel()
-    # The projection's bias is zero.
-    expected = slopes(*flat, before[0], *before[2:])
-    for old, new, slope in zip(
-        before, reader.get_weights(), expected, strict=True
+    # The bias of the dense layer is zero.
+    expected = expected_gradients(*flat, before[0], *before[2:])
+    for old, new, gradient in zip(
+        before, classifier.get_weights(), expected, strict=True
     ):
-        error = np.linalg.norm(10.0 * (old - new) - slope)
-        assert error < tolerance * np.linalg.norm(slope)
+        error = np.linalg.norm(10.0 * (old - new) - gradient)
+        assert error < tolerance * np.linalg.norm(gradient)
 
 
-class Guesser(keras.Model):
+class Predictor(keras.Model):
     def __init__(self, layer):
         super().__init__()
         self.vocabulary = layer
 
     def call(self, features):
-        return self.vocabulary.likeliest(features)
+        return self.vocabulary.best_tokens_and_probabilities(features)
 
 
-def test_maps_of_any_size_in_one_graph():
-    guesser = Guesser(layer_of(CODES))
+def test_dynamic_sizes_in_one_graph():
+    predictor = Predictor(make_layer(CODES))
     for size in (5, 7), (1, 11), (13, 3), (1, 1):
         features, _, _ = generate(*size)
-        tokens, shares = guesser.predict(features, verbose=0)
-        logits = ops.convert_to_numpy(guesser.vocabulary(features))
+        tokens, probabilities = predictor.predict(features, verbose=0)
+        logits = ops.convert_to_numpy(predictor.vocabulary(features))
         np.testing.assert_array_equal(tokens, logits.argmax(-1))
-        expected = np.exp(log_shares(logits).max(-1))
-        np.testing.assert_allclose(shares, expected, rtol=1e-5)
+        expected = np.exp(log_softmax(logits).max(-1))
+        np.testing.assert_allclose(probabilities, expected, rtol=1e-5)
 
 
-def test_gradients_are_asked_for_once_on_torch():
+def test_a_second_backward_pass_is_an_error_on_torch():
     if keras.backend.backend() != "torch":
-        pytest.skip("others keep what a loss needs out of sight")
+        pytest.skip("only PyTorch runs backward passes explicitly")
     features, tokens, counted = map(ops.convert_to_tensor, generate())
-    total, _ = layer_of(CODES).cross_entropy(features, tokens, counted)
+    total, _ = make_layer(CODES).cross_entropy(features, tokens, counted)
     total.backward(retain_graph=True)
     with pytest.raises(RuntimeError, match="Compute the loss again"):
         total.backward()
 
 
 @pytest.mark.parametrize("run_eagerly", [False, True])
-def test_half_precision_computes_in_it_and_sums_in_float32(run_eagerly):
+def test_half_precision_accumulates_gradients_in_float32(run_eagerly):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        rough, _ = weights_after_a_step(
-            layer_of(CODES), run_eagerly=run_eagerly
+        half, _ = weights_after_a_step(
+            make_layer(CODES), run_eagerly=run_eagerly
         )
     finally:
         keras.config.set_dtype_policy("float32")
-    exact, _ = weights_after_a_step(layer_of(CODES), run_eagerly=run_eagerly)
-    start = layer_of(CODES).get_weights()[0]
-    kernel, expected = rough[-2] - start, exact[-2] - start
+    exact, _ = weights_after_a_step(make_layer(CODES), run_eagerly=run_eagerly)
+    start = make_layer(CODES).get_weights()[0]
+    kernel, expected = half[-2] - start, exact[-2] - start
     error = np.linalg.norm(kernel - expected) / np.linalg.norm(expected)
-    assert 1e-5 < error < 0.02  # bfloat16 has 8 bits: 0.4 % a product
+    assert 1e-5 < error < 0.02  # 8 significant bits: 0.4 % per product

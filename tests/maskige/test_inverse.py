@@ -1,4 +1,4 @@
-"""The inverse mapping: exact on every palette, never the ignore color."""
+"""The inverse mappings X^-1: exact for every palette."""
 
 import keras
 import numpy as np
@@ -24,13 +24,13 @@ PALETTES = {
 }
 
 
-def read(inverse, maskiges):
+def to_masks(inverse, maskiges):
     logits = keras.ops.convert_to_numpy(inverse(maskiges))
     return logits.argmax(axis=-1)
 
 
 @pytest.mark.parametrize("inverse", [NearestColorInverse, LeastSquaresInverse])
-def test_as_a_layer(inverse, tmp_path):
+def test_analytic_inverses_as_layers(inverse, tmp_path):
     maskiges = np.random.default_rng(0).random((2, 4, 6, 3), "float32")
     check_layer(
         inverse,
@@ -63,11 +63,11 @@ def test_conv_inverse_as_a_layer(start, tmp_path):
 
 
 @pytest.mark.parametrize("num_classes", [1, 2, 3, 11, 150])
-def test_least_squares_solves_for_the_mask(num_classes):
+def test_least_squares_is_the_minimum_norm_solution(num_classes):
     palette = palettes.random(num_classes, 4) + 0.0
     maskiges = np.random.default_rng(0).random((1, 5, 6, 3), "float32")
     logits = LeastSquaresInverse(palette)(maskiges)
-    # The solution of least norm, which is what a pseudo-inverse gives.
+    # Minimum-norm solution, as computed with the pseudoinverse.
     expected = np.linalg.lstsq(
         palette.T / 255, maskiges.reshape(-1, 3).T, rcond=None
     )[0]
@@ -79,7 +79,7 @@ def test_least_squares_solves_for_the_mask(num_classes):
     )
 
 
-def test_least_squares_gives_soft_masks_of_three_classes_back():
+def test_least_squares_is_exact_for_soft_masks_of_three_classes():
     palette = [[255, 0, 0], [0, 255, 0], [40, 0, 255]]
     soft = np.random.default_rng(1).dirichlet(np.ones(3), (1, 4, 5))
     maskiges = MaskigeMapping(palette)(soft.astype("float32"))
@@ -91,24 +91,27 @@ def test_least_squares_gives_soft_masks_of_three_classes_back():
 
 @pytest.mark.parametrize("name", ["camvid", "ade20k"])
 @pytest.mark.parametrize("identifier", ["conv", "window"])
-def test_learned_inverses_start_from_the_nearest_color(name, identifier):
+def test_learned_inverses_are_initialized_as_nearest_color(name, identifier):
     inverse = inverse_from(identifier, name)
     assert inverse.num_classes == len(palettes.named(name))
     assert inverse.palette == name
     maskiges = np.random.default_rng(0).random((1, 9, 9, 3), "float32")
-    expected = read(NearestColorInverse(name), maskiges)
-    np.testing.assert_array_equal(read(inverse, maskiges), expected)
-    # Each color on its own, exact, is a safe answer but no certain one.
-    painted = MaskigeMapping(name)(np.arange(inverse.num_classes)[None, None])
-    sure = keras.ops.convert_to_numpy(keras.ops.softmax(inverse(painted)))
-    assert 0.9 < sure.max(axis=-1).min() < 0.999
+    expected = to_masks(NearestColorInverse(name), maskiges)
+    np.testing.assert_array_equal(to_masks(inverse, maskiges), expected)
+    # Exact colors have a high probability, but the softmax is not saturated.
+    exact = MaskigeMapping(name)(np.arange(inverse.num_classes)[None, None])
+    probabilities = keras.ops.softmax(inverse(exact))
+    confidence = keras.ops.convert_to_numpy(probabilities).max(axis=-1)
+    assert 0.9 < confidence.min() < 0.999
 
 
 @pytest.mark.parametrize("inverse", [NearestColorInverse, LeastSquaresInverse])
-def test_sharpness_changes_no_answer(inverse):
+def test_sharpness_scales_the_logits(inverse):
     maskiges = np.random.default_rng(0).random((1, 9, 9, 3), "float32")
     plain, sharp = inverse("camvid"), inverse("camvid", sharpness=50.0)
-    np.testing.assert_array_equal(read(plain, maskiges), read(sharp, maskiges))
+    np.testing.assert_array_equal(
+        to_masks(plain, maskiges), to_masks(sharp, maskiges)
+    )
     np.testing.assert_allclose(
         keras.ops.convert_to_numpy(sharp(maskiges)),
         50 * keras.ops.convert_to_numpy(plain(maskiges)),
@@ -120,12 +123,12 @@ def test_sharpness_changes_no_answer(inverse):
 
 
 @pytest.mark.parametrize("inverse", [NearestColorInverse, LeastSquaresInverse])
-def test_colors_given_in_the_call_take_the_place_of_the_palette(inverse):
+def test_colors_of_a_call_override_the_palette(inverse):
     maskiges = np.random.default_rng(0).random((1, 9, 9, 3), "float32")
     other = palettes.random(11, 5)
-    received = inverse("camvid")(maskiges, colors=other / np.float32(255))
+    logits = inverse("camvid")(maskiges, colors=other / np.float32(255))
     np.testing.assert_allclose(
-        keras.ops.convert_to_numpy(received),
+        keras.ops.convert_to_numpy(logits),
         keras.ops.convert_to_numpy(inverse(other)(maskiges)),
         rtol=1e-5,
         atol=1e-5,
@@ -141,21 +144,21 @@ def test_inverse_of_mapping_is_exact(name):
     )
     masks = masks.reshape(2, 2, -1)
     mapping, inverse = MaskigeMapping(palette), NearestColorInverse(palette)
-    np.testing.assert_array_equal(read(inverse, mapping(masks)), masks)
+    np.testing.assert_array_equal(to_masks(inverse, mapping(masks)), masks)
 
 
 @pytest.mark.parametrize("name", ["ade20k", "random 150", "far 19"])
-def test_inverse_survives_eight_bit_images(name):
+def test_inverse_is_exact_for_uint8_images(name):
     palette = PALETTES[name]
     masks = np.arange(len(palette)).reshape(1, 1, -1)
     maskiges = keras.ops.convert_to_numpy(MaskigeMapping(palette)(masks))
     stored = np.round(255 * maskiges).astype("uint8")
-    read_back = read(NearestColorInverse(palette), stored / np.float32(255))
-    np.testing.assert_array_equal(read_back, masks)
+    decoded = to_masks(NearestColorInverse(palette), stored / np.float32(255))
+    np.testing.assert_array_equal(decoded, masks)
 
 
 @pytest.mark.parametrize("name", ["mseg", "random 19", "far 8"])
-def test_logits_rank_colors_by_distance(name):
+def test_logits_are_negative_squared_distances_up_to_a_constant(name):
     palette = PALETTES[name]
     colors = np.random.default_rng(2).random((1, 9, 9, 3))
     offsets = colors[..., None, :] - palette / 255
@@ -163,35 +166,35 @@ def test_logits_rank_colors_by_distance(name):
     logits = keras.ops.convert_to_numpy(
         NearestColorInverse(palette)(colors.astype("float32"))
     )
-    shared = np.sum(colors**2, axis=-1, keepdims=True)
-    np.testing.assert_allclose(logits, shared - squared, atol=1e-5)
+    constant = np.sum(colors**2, axis=-1, keepdims=True)
+    np.testing.assert_allclose(logits, constant - squared, atol=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_mostly_right_soft_masks_are_read_as_their_class(seed):
-    random = np.random.default_rng(seed)
+def test_soft_masks_are_decoded_to_their_largest_class(seed):
+    rng = np.random.default_rng(seed)
     palette = palettes.maximal_distance(11, seed)
-    masks = random.integers(0, 11, (2, 5, 7))
+    masks = rng.integers(0, 11, (2, 5, 7))
     one_hot = (masks[..., None] == np.arange(11)).astype("float32")
-    # A quarter of a mixture moves a color by at most a quarter of the cube's
-    # diagonal, 110, and towards the others; half the distance is 90.
-    soft = 0.8 * one_hot + 0.2 * random.dirichlet(np.ones(11), masks.shape)
+    # A fifth of a mixture moves a color by at most a fifth of the cube's
+    # diagonal, 88, which is below half of the smallest distance, 90.
+    soft = 0.8 * one_hot + 0.2 * rng.dirichlet(np.ones(11), masks.shape)
     maskiges = MaskigeMapping(palette)(soft.astype("float32"))
-    read_back = read(NearestColorInverse(palette), maskiges)
-    np.testing.assert_array_equal(read_back, masks)
+    decoded = to_masks(NearestColorInverse(palette), maskiges)
+    np.testing.assert_array_equal(decoded, masks)
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_ignored_pixels_are_read_as_some_class(name):
+def test_ignored_pixels_are_decoded_to_a_class(name):
     masks = np.full((1, 2, 3), IGNORE_LABEL)
     color = palettes.ignore_color(name)
     maskiges = MaskigeMapping(name, ignore_color=color)(masks)
     inverse = NearestColorInverse(name)
-    answer = read(inverse, maskiges)
-    assert answer.min() >= 0 and answer.max() < inverse.num_classes
+    decoded = to_masks(inverse, maskiges)
+    assert decoded.min() >= 0 and decoded.max() < inverse.num_classes
 
 
-def test_mixed_precision_keeps_the_inverse_exact():
+def test_inverse_is_exact_in_mixed_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         inverse = NearestColorInverse("ade20k")
@@ -202,11 +205,11 @@ def test_mixed_precision_keeps_the_inverse_exact():
     assert inverse(maskiges).dtype in (
         keras.ops.convert_to_tensor(np.float32(0)).dtype,
     )
-    np.testing.assert_array_equal(read(inverse, maskiges), masks)
+    np.testing.assert_array_equal(to_masks(inverse, maskiges), masks)
 
 
 @pytest.mark.parametrize("shape", [(2, 4, 4, 1), (2, 4, 4, 4), (4, 4, 3)])
-def test_other_than_three_channels_are_refused(shape):
+def test_maskiges_without_three_channels_are_errors(shape):
     with pytest.raises(ValueError, match=r"`maskiges` must .*Received"):
         NearestColorInverse("camvid")(np.zeros(shape, "float32"))
 
@@ -220,7 +223,7 @@ def test_inverse_from_a_name_or_a_layer():
     assert inverse_from(plain, "camvid") is plain
 
 
-def test_inverse_from_refuses_what_does_not_fit():
+def test_inverse_from_raises_for_invalid_arguments():
     with pytest.raises(ValueError, match="did you mean 'nearest_color'"):
         inverse_from("nearest_colour", "camvid")
     with pytest.raises(ValueError, match="Received: inverse=None"):

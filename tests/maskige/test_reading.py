@@ -18,7 +18,7 @@ from gss_keras.ops import strips
 CLASSES = 7
 
 
-def reader_of(
+def make_reader(
     scale, kind=NearestColorInverse, is_stretched=False, training=None
 ):
     palette = palettes.maximal_distance(CLASSES)
@@ -28,13 +28,13 @@ def reader_of(
     )
 
 
-def maskige_of(height, width):
+def random_maskige(height, width):
     shape = 2, height, width, 3
     maskige = np.random.default_rng(0).uniform(size=shape)
     return ops.convert_to_tensor(maskige, "float32")
 
 
-def ways_to_run(function):
+def execution_modes(function):
     """Return the function, eager and traced with dynamic sizes."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -51,25 +51,25 @@ def ways_to_run(function):
 @pytest.mark.parametrize("scale", [1, 2, 3])
 @pytest.mark.parametrize("kind", [NearestColorInverse, LeastSquaresInverse])
 def test_strips_give_the_same_logits_and_masks(scale, kind, monkeypatch):
-    maskige = maskige_of(11 * scale, 6 * scale)
-    whole = reader_of(scale, kind).logits(maskige, 10, 5)
+    maskige = random_maskige(11 * scale, 6 * scale)
+    whole = make_reader(scale, kind).logits(maskige, 10, 5)
     whole = ops.convert_to_numpy(whole)
     assert whole.shape == (2, 10, 5, CLASSES)
     monkeypatch.setattr(reading, "_MANY_LOGITS", 0)
     monkeypatch.setattr(strips, "_MAX_ELEMENTS", 1)
     monkeypatch.setattr(strips, "_MIN_ROWS", 2)
-    reader = reader_of(scale, kind)
+    reader = make_reader(scale, kind)
     assert reader.uses_strips
-    for read in ways_to_run(lambda maskige: reader.logits(maskige, 10, 5)):
+    for read in execution_modes(lambda maskige: reader.logits(maskige, 10, 5)):
         found = ops.convert_to_numpy(read(maskige))
         np.testing.assert_allclose(found, whole, atol=1e-5)
-    for read in ways_to_run(lambda maskige: reader.masks(maskige, 10, 5)):
+    for read in execution_modes(lambda maskige: reader.masks(maskige, 10, 5)):
         masks = ops.convert_to_numpy(read(maskige))
         assert masks.dtype == "int32"
         np.testing.assert_array_equal(masks, whole.argmax(axis=-1))
 
 
-def test_merged_pixels_vote(monkeypatch):
+def test_merged_pixels_are_averaged_votes(monkeypatch):
     monkeypatch.setattr(reading, "_MANY_LOGITS", 0)
     monkeypatch.setattr(strips, "_MIN_ROWS", 1)
     monkeypatch.setattr(strips, "_MAX_ELEMENTS", 1)
@@ -78,9 +78,9 @@ def test_merged_pixels_vote(monkeypatch):
     maskige = ops.convert_to_tensor(colors[classes], "float32")
     votes = np.eye(CLASSES)[classes].reshape(1, 5, 2, 4, 2, CLASSES)
     votes = votes.mean(axis=(2, 4))
-    found = reader_of(scale=2).logits(maskige, 5, 4)
+    found = make_reader(scale=2).logits(maskige, 5, 4)
     np.testing.assert_allclose(ops.convert_to_numpy(found), votes)
-    masks = reader_of(scale=2).masks(maskige, 5, 4)
+    masks = make_reader(scale=2).masks(maskige, 5, 4)
     np.testing.assert_array_equal(
         ops.convert_to_numpy(masks), votes.argmax(axis=-1)
     )
@@ -90,7 +90,7 @@ def test_logits_are_computed_one_strip_at_a_time(monkeypatch):
     monkeypatch.setattr(reading, "_MANY_LOGITS", 0)
     monkeypatch.setattr(strips, "_MIN_ROWS", 4)
     monkeypatch.setattr(strips, "_MAX_ELEMENTS", 1)
-    reader, seen = reader_of(scale=2), []
+    reader, seen = make_reader(scale=2), []
     score = reader.inverse.score
 
     def spy(maskiges, colors):
@@ -98,7 +98,7 @@ def test_logits_are_computed_one_strip_at_a_time(monkeypatch):
         return score(maskiges, colors)
 
     monkeypatch.setattr(reader.inverse, "score", spy)
-    reader.masks(maskige_of(48, 4), 24, 2)
+    reader.masks(random_maskige(48, 4), 24, 2)
     assert set(seen) == {8}
 
 
@@ -111,13 +111,13 @@ def test_logits_are_computed_one_strip_at_a_time(monkeypatch):
         ({"scale": 1}, False),
     ],
 )
-def test_when_strips_are_used(arguments, uses_strips, monkeypatch):
+def test_conditions_for_strips(arguments, uses_strips, monkeypatch):
     # Above the limit with four pixels to merge, below it with one.
     monkeypatch.setattr(reading, "_MANY_LOGITS", 2 * CLASSES)
-    reader = reader_of(**({"scale": 2} | arguments))
+    reader = make_reader(**({"scale": 2} | arguments))
     assert reader.uses_strips == uses_strips
-    masks = reader.masks(maskige_of(8, 4), 4, 2)
-    logits = ops.convert_to_numpy(reader.logits(maskige_of(8, 4), 4, 2))
+    masks = reader.masks(random_maskige(8, 4), 4, 2)
+    logits = ops.convert_to_numpy(reader.logits(random_maskige(8, 4), 4, 2))
     assert logits.shape[1:] == ((4, 2, CLASSES))
     np.testing.assert_array_equal(
         ops.convert_to_numpy(masks), logits.argmax(axis=-1)
@@ -125,7 +125,7 @@ def test_when_strips_are_used(arguments, uses_strips, monkeypatch):
 
 
 class Darkness(InverseMapping):
-    """A pointwise inverse of a user: logits by brightness alone."""
+    """A custom pointwise inverse: logits by brightness."""
 
     num_classes = CLASSES
     is_pointwise = True
@@ -138,15 +138,13 @@ class Darkness(InverseMapping):
 
 
 @pytest.mark.parametrize("has_votes", [True, False])
-def test_an_inverse_of_a_user_is_treated_like_the_built_in_ones(
-    has_votes, monkeypatch
-):
+def test_a_custom_inverse(has_votes, monkeypatch):
     inverse = Darkness()
     inverse.has_votes = has_votes
     colors = ops.linspace(0.0, 1.0, CLASSES)[:, None] * ops.ones((1, 3))
     whole = MaskigeReader(inverse, colors, CLASSES, 2, False)
     assert not whole.uses_strips
-    maskige = maskige_of(16, 8)
+    maskige = random_maskige(16, 8)
     logits = ops.convert_to_numpy(whole.logits(maskige, 8, 4))
     # Votes of four pixels are quarters and sum to one.
     is_votes = np.allclose(logits.sum(-1), 1) and np.allclose(logits % 0.25, 0)
@@ -164,9 +162,9 @@ def test_an_inverse_of_a_user_is_treated_like_the_built_in_ones(
     )
 
 
-def test_a_plain_layer_is_an_inverse_without_needs():
+def test_a_plain_keras_layer_as_an_inverse():
     layer = keras.layers.Dense(CLASSES)
     reader = MaskigeReader(layer, None, CLASSES, 2, False)
     assert not reader.has_votes
     assert "colors" not in reader.arguments
-    assert reader.masks(maskige_of(8, 4), 4, 2).shape == (2, 4, 2)
+    assert reader.masks(random_maskige(8, 4), 4, 2).shape == (2, 4, 2)

@@ -1,4 +1,4 @@
-"""A model knows the names of its classes and keeps them."""
+"""Class names of models: saving and validation."""
 
 import pytest
 from tiny import tiny_backbone, tiny_posterior, tiny_prior
@@ -27,7 +27,7 @@ def test_names_are_saved_with_a_discriminative_segmenter(tmp_path):
     assert load(tmp_path / "preset").classes == NAMES
 
 
-def test_what_was_saved_without_names_has_none():
+def test_configs_without_class_names():
     segmenter = gss_keras.GenerativeSegmenter(tiny_prior())
     config = segmenter.get_config()
     assert "classes" not in config["prior"]["config"]["posterior"]["config"]
@@ -36,11 +36,11 @@ def test_what_was_saved_without_names_has_none():
 
 
 @pytest.mark.parametrize("classes", [NAMES[:4], "roads", [0, 1, 2, 3, 4]])
-def test_names_that_do_not_fit_are_refused(classes):
+def test_malformed_class_names_are_errors(classes):
     with pytest.raises(ValueError, match="`classes` must be one name for each"):
         tiny_posterior(classes=classes)
 
 
-def test_the_bundled_segmenter_knows_its_classes():
+def test_class_names_of_the_bundled_segmenter():
     segmenter = gss_keras.GenerativeSegmenter.from_preset("camvid")
     assert segmenter.classes == catalog.card("camvid").classes

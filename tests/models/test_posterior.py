@@ -13,7 +13,7 @@ from gss_keras.maskige import ConvInverse
 
 @keras.saving.register_keras_serializable(package="tests")
 class PerfectTokenizer(keras.layers.Layer):
-    """A tokenizer that loses nothing: each color of a block is its token."""
+    """A lossless tokenizer: the token of a block is its 24-bit color."""
 
     stride = 4
     codebook_size = 1 << 24
@@ -30,17 +30,17 @@ class PerfectTokenizer(keras.layers.Layer):
 
 
 def blocky_masks(height, width, num_classes=5, side=4):
-    """Masks of squares as large as a token, so that none is mixed."""
-    generator = np.random.default_rng(0)
+    """Return masks of random squares, as large as a token's patch."""
+    rng = np.random.default_rng(0)
     rows, columns = -(-height // side), -(-width // side)
-    masks = generator.integers(0, num_classes, (3, rows, columns))
+    masks = rng.integers(0, num_classes, (3, rows, columns))
     masks = masks.repeat(side, axis=1).repeat(side, axis=2)
     return masks[:, :height, :width].astype("int32")
 
 
 @pytest.mark.parametrize("size", [(16, 24), (15, 22), (4, 4), (1, 3)])
 @pytest.mark.parametrize("mask_scale", [1, 2, 4])
-def test_a_perfect_tokenizer_gives_the_mask_back(size, mask_scale):
+def test_reconstruction_is_exact_with_a_lossless_tokenizer(size, mask_scale):
     posterior = gss_keras.LatentPosterior(
         gss_keras.palettes.maximal_distance(5),
         PerfectTokenizer(),
@@ -53,7 +53,7 @@ def test_a_perfect_tokenizer_gives_the_mask_back(size, mask_scale):
 
 
 @pytest.mark.parametrize("size", [(15, 22), (1, 3)])
-def test_masks_are_laid_over_themselves_however_photos_are(size):
+def test_reconstructions_are_aligned_with_alignment_stretch(size):
     posterior = gss_keras.LatentPosterior(
         gss_keras.palettes.maximal_distance(5),
         PerfectTokenizer(),
@@ -64,16 +64,16 @@ def test_masks_are_laid_over_themselves_however_photos_are(size):
     np.testing.assert_array_equal(logits.argmax(-1), masks)
 
 
-def test_nearest_colors_vote_where_pixels_are_merged():
+def test_merged_pixels_are_averaged_votes():
     posterior = gss_keras.LatentPosterior(
         [[0, 0, 0], [255, 255, 255], [128, 128, 128]],
         PerfectTokenizer(),
         mask_scale=2,
     )
-    # Black and white in equal parts: their mean is the gray of class 2.
+    # Half of the pixels are black, half white; their mean is gray, class 2.
     maskige = np.zeros((1, 4, 4, 3), "float32")
     maskige[:, 1::2] = 1.0
-    # Three of four pixels of the last square are white.
+    # Three of the last four pixels are white.
     maskige[:, 2, 2] = 1.0
     votes = ops.convert_to_numpy(posterior.class_logits(maskige, 2, 2))
     np.testing.assert_allclose(votes[0, 0, 0], [0.5, 0.5, 0], atol=1e-6)
@@ -84,7 +84,8 @@ def test_nearest_colors_vote_where_pixels_are_merged():
 
 @pytest.mark.parametrize("mask_scale", [1, 2])
 def test_a_maskige_is_cropped_or_stretched_to_its_photo(mask_scale):
-    # Columns of 4 photo pixels each; the photo ends in the middle of the last.
+    # Columns of 4 photo pixels each; the photo ends in the middle of the last
+    # one.
     columns = np.array([0, 1, 2, 3]).repeat(4 * mask_scale)
     colors = gss_keras.palettes.maximal_distance(4)
     maskige = (colors[columns] / 255).astype("float32")[None, None]
@@ -101,14 +102,14 @@ def test_a_maskige_is_cropped_or_stretched_to_its_photo(mask_scale):
         masks.append(ops.convert_to_numpy(logits)[0, 0].argmax(-1).tolist())
     cropped, stretched = masks
     assert cropped == [0] * 4 + [1] * 4 + [2] * 4 + [3] * 2
-    # Pixel i lies at (i + 0.5) * 16 / 14 of 16 columns; 3 and 10 lie on edges.
+    # Pixel i is at (i + 0.5) * 16 / 14 of 16 columns; 3 and 10 are at edges.
     for i in {*range(14)} - {3, 10}:
         assert stretched[i] == int((i + 0.5) * 16 / 14 / 4)
     with pytest.raises(ValueError, match="`alignment` must be"):
         gss_keras.LatentPosterior(colors, PerfectTokenizer(), alignment="fit")
 
 
-def test_evaluate_reports_a_perfect_reconstruction():
+def test_evaluate_of_an_exact_reconstruction():
     posterior = gss_keras.LatentPosterior("camvid", PerfectTokenizer())
     masks = blocky_masks(16, 24, num_classes=11)
     masks[:, :4, :4] = 255
@@ -119,7 +120,7 @@ def test_evaluate_reports_a_perfect_reconstruction():
     assert np.isnan(posterior.scores.class_iou()).sum() == 0
 
 
-def test_evaluate_reads_batches_of_masks():
+def test_evaluate_with_batches_of_masks():
     source = synthetic.streets.Streets(count=3, seed=0, size=(16, 24))
     _, masks = data.load_all(source)
     posterior = tiny_posterior(source.num_classes)
@@ -132,14 +133,14 @@ def test_evaluate_reads_batches_of_masks():
         assert received[name] == pytest.approx(expected[name])
 
 
-def test_default_scale_places_tokens_at_a_quarter():
+def test_default_token_stride_is_four():
     assert tiny_posterior().mask_scale == 1
     coarse = gss_keras.LatentPosterior("camvid", tiny_tokenizer(groups=4))
     assert (coarse.mask_scale, coarse.token_stride) == (2, 4)
     assert coarse.encode(np.zeros((1, 10, 13), "int32")).shape == (1, 3, 4)
 
 
-def test_target_tokens_follow_the_guesses_only_where_ignored():
+def test_target_tokens_use_guesses_for_ignored_pixels_only():
     posterior = gss_keras.LatentPosterior("camvid", PerfectTokenizer())
     masks = np.zeros((1, 8, 8), "int32")
     masks[:, :4] = 255
@@ -152,13 +153,13 @@ def test_target_tokens_follow_the_guesses_only_where_ignored():
     as_tokens = (colors[:, 0] * 256 + colors[:, 1]) * 256 + colors[:, 2]
     expected = as_tokens[[7, 7, 0, 0]].reshape(1, 2, 2)
     np.testing.assert_array_equal(ops.convert_to_numpy(tokens), expected)
-    # One known pixel is enough for its token to count.
+    # A token is counted if at least one of its pixels is labeled.
     np.testing.assert_array_equal(
         ops.convert_to_numpy(counted), [[[1.0, 0.0], [1.0, 1.0]]]
     )
 
 
-def test_fit_leaves_the_tokenizer_as_it_is():
+def test_fit_does_not_change_the_tokenizer():
     posterior = tiny_posterior()
     before = posterior.get_weights()
     posterior.compile("adam")
@@ -172,7 +173,7 @@ def test_fit_leaves_the_tokenizer_as_it_is():
         np.testing.assert_array_equal(old, new)
 
 
-def test_a_learned_inverse_trains_alone():
+def test_only_a_learned_inverse_is_trained():
     inverse = keras.layers.Conv2D(5, 1)
     posterior = tiny_posterior(inverse=inverse)
     frozen = posterior.tokenizer.get_weights()
@@ -183,7 +184,7 @@ def test_a_learned_inverse_trains_alone():
         np.testing.assert_array_equal(old, new)
 
 
-LEARNS = {
+TRAINED = {
     "ff": set(),
     "ff-r": set(),
     "ft": {"inverse"},
@@ -204,29 +205,31 @@ LEARNS = {
         "tt",
     ],
 )
-def test_a_variant_learns_its_own_part_and_survives_saving(variant, tmp_path):
+def test_trained_parts_and_saving_of_each_variant(variant, tmp_path):
     posterior = gss_keras.LatentPosterior.from_variant(
         variant, 5, tiny_tokenizer(), token_noise=0.1
     )
     posterior.compile(keras.optimizers.Adam(0.05))
     before = [keras.ops.convert_to_numpy(w) for w in posterior.weights]
     masks = tiny_data()[1]
-    if LEARNS[variant]:
+    if TRAINED[variant]:
         history = posterior.fit(masks, epochs=2, verbose=0).history
         assert np.isfinite(history["loss"]).all()
-    moved = {
+    changed = {
         weight.path.split("/")[0]
         for weight, old in zip(posterior.weights, before, strict=True)
         if np.any(keras.ops.convert_to_numpy(weight) != old)
         and "seed_generator" not in weight.path
     }
-    counted = {"token_choice"} if "mapping" in LEARNS[variant] else set()
+    # The sampling layer counts the steps of its temperature schedule.
+    sampling = {"token_choice"} if "mapping" in TRAINED[variant] else set()
     parts = {
         "mapping": posterior.mapping,
         "inverse": posterior.inverse,
         "token_choice": posterior.token_choice,
     }
-    assert moved == {parts[part].name for part in LEARNS[variant] | counted}
+    expected = {parts[part].name for part in TRAINED[variant] | sampling}
+    assert changed == expected
     assert np.all((posterior.palette >= 0) & (posterior.palette <= 255))
     expected = posterior.predict(masks, verbose=0)
     posterior.save_to_preset(tmp_path / "preset")
@@ -238,7 +241,7 @@ def test_a_variant_learns_its_own_part_and_survives_saving(variant, tmp_path):
 
 
 @pytest.mark.any_backend
-def test_a_learned_palette_serves_as_a_fixed_one():
+def test_a_learned_palette_can_be_used_as_a_fixed_one():
     learned = gss_keras.LatentPosterior.from_variant("tf", 5, tiny_tokenizer())
     learned.compile(keras.optimizers.Adam(0.05))
     masks = tiny_data()[1]
@@ -254,7 +257,7 @@ def test_a_learned_palette_serves_as_a_fixed_one():
 
 @pytest.mark.parametrize("mask_scale", [1, 2])
 def test_colors_get_gradients_at_every_scale(mask_scale):
-    # Colors inside the cube, since those on its surface may stay there.
+    # Colors inside the cube, since those at its faces may be clipped.
     palette = 60 + gss_keras.palettes.maximal_distance(5) / 2
     posterior = gss_keras.LatentPosterior(
         palette,
@@ -269,7 +272,7 @@ def test_colors_get_gradients_at_every_scale(mask_scale):
 
 
 @pytest.mark.any_backend
-def test_weight_decay_leaves_learned_colors_alone(tmp_path):
+def test_learned_colors_are_exempt_from_weight_decay(tmp_path):
     posterior = tiny_posterior(is_palette_learned=True)
     posterior.compile(training.adamw(0.0, 10, 0, weight_decay=0.5))
     before = posterior.palette
@@ -287,24 +290,24 @@ def test_learned_colors_need_a_codebook():
         )
 
 
-def test_a_learned_start_moves_with_the_colors():
+def test_the_initial_inverse_follows_the_colors():
     posterior = tiny_posterior(inverse="conv", is_palette_learned=True)
     swapped = posterior.palette[[1, 0, 2, 3, 4]]
     posterior.mapping.palette = swapped
-    answers = ops.convert_to_numpy(
+    classes = ops.convert_to_numpy(
         posterior.class_logits(swapped[None, None] / np.float32(255), 1, 5)
     ).argmax(-1)
-    np.testing.assert_array_equal(answers, [[[0, 1, 2, 3, 4]]])
+    np.testing.assert_array_equal(classes, [[[0, 1, 2, 3, 4]]])
 
 
-def test_unknown_variants_and_unfit_inverses_are_refused():
+def test_unknown_variants_and_wrong_inverses_are_errors():
     with pytest.raises(ValueError, match="`variant` must be one of .*'ft-w'"):
         gss_keras.LatentPosterior.from_variant("fx", 5, tiny_tokenizer())
     with pytest.raises(ValueError, match="`inverse` must be for the 5 classes"):
         tiny_posterior(inverse=ConvInverse(7))
 
 
-def test_a_saved_posterior_answers_the_same(tmp_path):
+def test_predictions_are_the_same_after_loading(tmp_path):
     posterior, masks = tiny_posterior(), tiny_data()[1]
     expected = posterior.predict(masks, verbose=0)
     posterior.save(tmp_path / "model.keras")
@@ -315,7 +318,7 @@ def test_a_saved_posterior_answers_the_same(tmp_path):
     np.testing.assert_array_equal(loaded.predict(masks, verbose=0), expected)
 
 
-def test_malformed_arguments_are_refused():
+def test_malformed_arguments_are_errors():
     with pytest.raises(ValueError, match="`mask_scale` must divide"):
         tiny_posterior(mask_scale=3)
     with pytest.raises(ValueError, match="`palette`"):

@@ -13,7 +13,7 @@ def segmenter():
     return gss_keras.GenerativeSegmenter(tiny_prior())
 
 
-def test_predict_answers_one_photo_a_batch_and_a_list(segmenter):
+def test_predict_one_photo_a_batch_and_a_list(segmenter):
     photos = tiny_data()[0]
     masks = segmenter.predict(photos)
     assert masks.dtype == np.int32
@@ -21,26 +21,26 @@ def test_predict_answers_one_photo_a_batch_and_a_list(segmenter):
     assert 0 <= masks.min() and masks.max() < 5
     np.testing.assert_array_equal(segmenter.predict(photos[1]), masks[1])
     sizes = [(32, 48), (17, 30)]
-    listed = segmenter.predict([photos[0][:h, :w] for h, w in sizes])
-    assert [mask.shape for mask in listed] == sizes
-    np.testing.assert_array_equal(listed[0], masks[0])
+    results = segmenter.predict([photos[0][:h, :w] for h, w in sizes])
+    assert [mask.shape for mask in results] == sizes
+    np.testing.assert_array_equal(results[0], masks[0])
 
 
-def test_bytes_and_floats_give_the_same_mask(segmenter):
+def test_uint8_and_float_photos_give_the_same_mask(segmenter):
     photos = tiny_data()[0]
     np.testing.assert_array_equal(
         segmenter.predict(photos), segmenter.predict(photos.astype("float32"))
     )
 
 
-def test_masks_are_the_best_classes_of_the_logits(segmenter):
+def test_masks_are_the_argmax_of_the_logits(segmenter):
     photos = tiny_data()[0]
     logits = segmenter.predict_logits(photos)
     assert logits.shape == (*photos.shape[:3], 5)
     np.testing.assert_array_equal(logits.argmax(-1), segmenter.predict(photos))
 
 
-def test_windows_of_the_whole_photo_change_nothing(segmenter):
+def test_sliding_windows(segmenter):
     photos = tiny_data()[0]
     logits = segmenter.predict_logits(photos, window=(40, 48))
     np.testing.assert_allclose(
@@ -52,7 +52,7 @@ def test_windows_of_the_whole_photo_change_nothing(segmenter):
     np.testing.assert_array_equal(logits.argmax(-1), masks)
 
 
-def test_a_segmenter_keeps_its_windows():
+def test_a_segmenter_with_a_default_window():
     prior, photos = tiny_prior(), tiny_data()[0]
     segmenter = gss_keras.GenerativeSegmenter(prior, window=(20, 32))
     assert segmenter.stride == (14, 22)
@@ -61,8 +61,8 @@ def test_a_segmenter_keeps_its_windows():
     assert np.abs(whole - windows).max() > 1e-3
     plain = gss_keras.GenerativeSegmenter(prior)
     np.testing.assert_array_equal(plain.predict_logits(photos), whole)
-    again = plain.predict_logits(photos, window=(20, 32), stride=(14, 22))
-    np.testing.assert_array_equal(again, windows)
+    explicit = plain.predict_logits(photos, window=(20, 32), stride=(14, 22))
+    np.testing.assert_array_equal(explicit, windows)
     twin = gss_keras.GenerativeSegmenter.from_config(segmenter.get_config())
     assert (twin.window, twin.stride) == ((20, 32), (14, 22))
     with pytest.raises(ValueError, match="`stride` must not exceed"):
@@ -70,18 +70,18 @@ def test_a_segmenter_keeps_its_windows():
 
 
 @pytest.mark.parametrize("fit", [None, (48, 32)])
-def test_a_view_of_the_photos_size_changes_nothing(segmenter, fit):
+def test_a_single_view_of_the_photos_size(segmenter, fit):
     photos, views = tiny_data()[0], Views(fit=fit)
     for arguments in ({}, {"window": (20, 32), "stride": (12, 16)}):
         masks = segmenter.predict(photos, views=views, **arguments)
         assert masks.dtype == np.int32
         logits = segmenter.predict_logits(photos, **arguments)
         np.testing.assert_array_equal(masks, logits.argmax(-1))
-        one = segmenter.predict(photos[1], views=views, **arguments)
-        np.testing.assert_array_equal(one, masks[1])
+        mask = segmenter.predict(photos[1], views=views, **arguments)
+        np.testing.assert_array_equal(mask, masks[1])
 
 
-def test_a_window_that_covers_every_view_changes_nothing(segmenter):
+def test_a_window_larger_than_all_views(segmenter):
     photo = tiny_data()[0][0]
     views = Views(scales=(0.5, 1.0), flip=True)
     np.testing.assert_array_equal(
@@ -90,56 +90,55 @@ def test_a_window_that_covers_every_view_changes_nothing(segmenter):
     )
 
 
-def test_a_symmetric_photo_is_seen_symmetric():
+def test_flipped_views_are_symmetric_for_a_symmetric_photo():
     inverse = keras.layers.Conv2D(5, 3, padding="same")
     segmenter = gss_keras.GenerativeSegmenter(tiny_prior(), inverse=inverse)
     half = tiny_data(width=24)[0][0]
     photo = np.concatenate([half, half[:, ::-1]], axis=1)
-    seen = []
+    recorded = []
 
-    def remember(probabilities):
-        seen.append(keras.ops.convert_to_numpy(probabilities))
+    def record(probabilities):
+        recorded.append(keras.ops.convert_to_numpy(probabilities))
         return probabilities
 
     for views in (Views(), Views(flip=True)):
-        views.predict_mask(segmenter.predict_logits, photo, remember)
-    plain, averaged = seen
+        views.predict_mask(segmenter.predict_logits, photo, record)
+    plain, averaged = recorded
     assert np.abs(plain - plain[:, ::-1]).max() > 1e-3
-    # Not the masks: between two classes that are equally likely, the last
-    # digit decides.
+    # Masks are not compared: rounding decides between equal probabilities.
     np.testing.assert_allclose(averaged, averaged[:, ::-1], atol=1e-6)
 
 
-def test_views_answer_photos_of_different_sizes(segmenter):
+def test_views_of_photos_of_different_sizes(segmenter):
     whole, other = tiny_data()[0][:2]
     photos = [whole, other[:17, :30]]
     views = Views(scales=(0.5, 1.0))
     masks = segmenter.predict(photos, views=views)
     assert [mask.shape for mask in masks] == [(32, 48), (17, 30)]
     assert all(0 <= mask.min() and mask.max() < 5 for mask in masks)
-    alone = segmenter.predict(photos[1], views=views)
-    np.testing.assert_array_equal(masks[1], alone)
+    single = segmenter.predict(photos[1], views=views)
+    np.testing.assert_array_equal(masks[1], single)
 
 
-def test_evaluate_in_windows_counts_what_predict_answers():
+def test_evaluate_in_windows_scores_the_predictions():
     photos, masks = tiny_data()
     segmenter = gss_keras.GenerativeSegmenter(tiny_prior(), window=(20, 32))
     segmenter.compile()
-    by_arrays = segmenter.evaluate(photos, masks, batch_size=3)
-    pairs = [(photos[:1], masks[:1]), (photos[1:], masks[1:])]
-    by_pairs = segmenter.evaluate(pairs, return_dict=True)
-    np.testing.assert_allclose(by_arrays, list(by_pairs.values()), rtol=1e-5)
+    from_arrays = segmenter.evaluate(photos, masks, batch_size=3)
+    batches = [(photos[:1], masks[:1]), (photos[1:], masks[1:])]
+    result = segmenter.evaluate(batches, return_dict=True)
+    np.testing.assert_allclose(from_arrays, list(result.values()), rtol=1e-5)
     scores = gss_keras.SegmentationScores(5)
     scores.update_state(masks, segmenter.predict(photos))
-    assert by_pairs["mIoU"] == pytest.approx(float(scores.result()["mIoU"]))
+    assert result["mIoU"] == pytest.approx(float(scores.result()["mIoU"]))
     whole = segmenter.evaluate(
         photos, masks, window="whole", return_dict=True, verbose=0
     )
-    assert set(whole) == set(by_pairs)
-    assert whole["loss"] != pytest.approx(by_pairs["loss"], rel=1e-4)
+    assert set(whole) == set(result)
+    assert whole["loss"] != pytest.approx(result["loss"], rel=1e-4)
 
 
-def test_maskiges_decode_to_the_masks(segmenter):
+def test_the_inverse_of_predicted_maskiges_is_the_mask(segmenter):
     photos = tiny_data()[0]
     maskiges = segmenter.predict_maskiges(photos)
     assert maskiges.shape == photos.shape
@@ -148,7 +147,7 @@ def test_maskiges_decode_to_the_masks(segmenter):
     np.testing.assert_array_equal(logits.argmax(-1), segmenter.predict(photos))
 
 
-def test_samples_repeat_with_their_seed_and_cool_to_the_prediction(segmenter):
+def test_samples_depend_on_seed_and_temperature(segmenter):
     photos = tiny_data()[0]
     samples = segmenter.sample(photos, n=3, seed=7)
     assert samples.shape == (3, *photos.shape[:3])
@@ -160,7 +159,7 @@ def test_samples_repeat_with_their_seed_and_cool_to_the_prediction(segmenter):
     np.testing.assert_array_equal(cold[1], segmenter.predict(photos[0]))
 
 
-def test_evaluate_counts_what_predict_answers(segmenter):
+def test_evaluate_scores_the_predictions(segmenter):
     photos, masks = tiny_data()
     segmenter.compile()
     result = segmenter.evaluate(photos, masks, verbose=0, return_dict=True)
@@ -170,7 +169,7 @@ def test_evaluate_counts_what_predict_answers(segmenter):
 
 
 @pytest.mark.any_backend
-def test_fit_trains_a_learned_inverse_and_nothing_else():
+def test_fit_trains_only_a_learned_inverse():
     posterior = tiny_posterior(inverse=keras.layers.Conv2D(5, 1))
     segmenter = gss_keras.GenerativeSegmenter(tiny_prior(posterior))
     photos, masks = tiny_data()
@@ -191,12 +190,12 @@ def test_fit_trains_a_learned_inverse_and_nothing_else():
     "inverse",
     [pytest.param("conv", marks=pytest.mark.any_backend), "window"],
 )
-def test_an_inverse_of_its_own_learns_and_the_prior_stays(inverse, tmp_path):
+def test_fit_trains_only_the_segmenters_own_inverse(inverse, tmp_path):
     prior = tiny_prior()
     photos, masks = tiny_data()
     plain = gss_keras.GenerativeSegmenter(prior)
     segmenter = gss_keras.GenerativeSegmenter(prior, inverse=inverse)
-    # A learned inverse starts from the nearest color, the prior's own.
+    # A learned inverse is initialized as nearest color, the prior's inverse.
     np.testing.assert_array_equal(
         segmenter.predict(photos), plain.predict(photos)
     )
@@ -226,7 +225,7 @@ def test_evaluating_a_segmenter_does_not_freeze_its_prior():
     assert segmenter.trainable_variables == []
 
 
-def test_a_saved_segmenter_predicts_what_it_predicted(segmenter, tmp_path):
+def test_predictions_are_the_same_after_loading(segmenter, tmp_path):
     photos = tiny_data()[0]
     expected = segmenter.predict(photos)
     segmenter.save(tmp_path / "segmenter.keras")
@@ -237,7 +236,7 @@ def test_a_saved_segmenter_predicts_what_it_predicted(segmenter, tmp_path):
     np.testing.assert_array_equal(loaded.predict(photos), expected)
 
 
-def test_a_preset_from_before_inverses_of_its_own_loads(segmenter):
+def test_configs_of_earlier_versions_have_no_inverse(segmenter):
     config = segmenter.get_config()
     assert config.pop("inverse") is None
     twin = gss_keras.GenerativeSegmenter.from_config(config)
@@ -245,7 +244,7 @@ def test_a_preset_from_before_inverses_of_its_own_loads(segmenter):
     assert "palette" in twin.posterior.get_config()
 
 
-def test_a_preset_goes_on_with_other_classes(segmenter, tmp_path):
+def test_loading_a_preset_for_other_classes(segmenter, tmp_path):
     segmenter.save_to_preset(tmp_path / "preset")
     new = gss_keras.GenerativeSegmenter.from_preset(
         tmp_path / "preset", posterior=tiny_posterior(num_classes=8)
@@ -265,12 +264,12 @@ def test_a_preset_goes_on_with_other_classes(segmenter, tmp_path):
         np.zeros((8, 8, 3), "bool"),
     ],
 )
-def test_malformed_photos_are_refused(segmenter, photos):
+def test_malformed_photos_are_errors(segmenter, photos):
     with pytest.raises(ValueError, match="`photos` must.*Received"):
         segmenter.predict(photos)
 
 
-def test_malformed_sampling_is_refused(segmenter):
+def test_malformed_sampling_arguments_are_errors(segmenter):
     photos = tiny_data()[0]
     with pytest.raises(ValueError, match="`n` and `temperature`"):
         segmenter.sample(photos, n=0)

@@ -9,7 +9,7 @@ from tiny import tiny_prior
 import gss_keras
 from gss_keras.layers import vocabulary
 from gss_keras.ops import strips
-from gss_keras.ops.backend import scan_in_turn
+from gss_keras.ops.backend import sequential_scan
 from gss_keras.ops.flops import count_flops
 
 
@@ -87,14 +87,14 @@ def test_nested_loops_and_strips():
     layer.build((None, None, None, 3))
 
     def in_strips(maps):
-        return strips.in_strips(layer, maps, rows=4, halo=1)
+        return strips.map_strips(layer, maps, rows=4, halo=1)
 
     def repeated(maps):
         def step(index, carry):
             total = ops.sum(in_strips(maps))
             return carry, (total + ops.cast(index, "float32"),)
 
-        return scan_in_turn(5, step, ())[1]
+        return sequential_scan(5, step, ())[1]
 
     # Three strips of four rows with a halo of one row on each side.
     once = 2 * (3 * 6) * 9 * 4 * 9 * 3

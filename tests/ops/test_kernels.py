@@ -1,4 +1,4 @@
-"""What each backend computes in one go, against NumPy and Keras."""
+"""Kernels of each backend against NumPy and Keras."""
 
 import math
 
@@ -12,10 +12,10 @@ from gss_keras.layers.dense import Dense
 from gss_keras.layers.normalization import BatchNormalization
 from gss_keras.ops.kernels import (
     attention,
-    gelu,
-    normalize_batch,
-    project,
+    batch_norm,
     cross_entropy,
+    gelu,
+    project,
 )
 
 
@@ -24,13 +24,13 @@ def noise(*shape, seed=0):
 
 
 def softmax(scores):
-    shares = np.exp(scores - scores.max(-1, keepdims=True))
-    return shares / shares.sum(-1, keepdims=True)
+    exponentials = np.exp(scores - scores.max(-1, keepdims=True))
+    return exponentials / exponentials.sum(-1, keepdims=True)
 
 
 @pytest.mark.parametrize("shape", [(5,), (3, 5), (2, 3, 4, 5), (2, 0, 5)])
 @pytest.mark.parametrize("has_bias", [True, False])
-def test_project_multiplies_and_adds(shape, has_bias):
+def test_project_equals_a_matrix_product(shape, has_bias):
     features, kernel, bias = noise(*shape), noise(5, 6), noise(6)
     found = project(
         ops.convert_to_tensor(features),
@@ -41,14 +41,14 @@ def test_project_multiplies_and_adds(shape, has_bias):
     np.testing.assert_allclose(ops.convert_to_numpy(found), expected, atol=1e-5)
 
 
-def test_dense_in_every_way_a_layer_is_run(tmp_path):
+def test_dense_as_a_layer(tmp_path):
     check_layer(
         Dense, {"units": 6, "activation": "relu"},
         noise(2, 4, 3, 5), (2, 4, 3, 6), tmp_path,
     )  # fmt: skip
 
 
-def test_dense_still_quantizes():
+def test_dense_can_be_quantized():
     layer, features = Dense(6), ops.convert_to_tensor(noise(2, 3, 5))
     expected = ops.convert_to_numpy(layer(features))
     layer.quantize("int8")
@@ -56,10 +56,10 @@ def test_dense_still_quantizes():
     assert 0 < np.abs(found - expected).max() < 0.1
 
 
-# Windows may have biases of their own, as those do that a shift has cut.
+# Shifted windows have a different bias per window, which includes the mask.
 @pytest.mark.parametrize("bias_shape", [(2, 7, 6), (3, 1, 7, 6), (3, 2, 7, 6)])
-@pytest.mark.parametrize("learns", [False, True])
-def test_attend_mixes_values_by_their_scores(bias_shape, learns):
+@pytest.mark.parametrize("requires_grad", [False, True])
+def test_attention_equals_the_formula(bias_shape, requires_grad):
     query, bias = noise(4, 3, 2, 7, 5), noise(*bias_shape, seed=1)
     key, value = noise(4, 3, 2, 6, 5, seed=2), noise(4, 3, 2, 6, 5, seed=3)
     scores = query @ key.swapaxes(-1, -2) / math.sqrt(5) + bias
@@ -67,34 +67,34 @@ def test_attend_mixes_values_by_their_scores(bias_shape, learns):
     tensors = [ops.convert_to_tensor(x) for x in (query, key, value, bias)]
     if keras.backend.backend() == "torch":
         for tensor in tensors:
-            tensor.requires_grad = learns
+            tensor.requires_grad = requires_grad
     found = ops.stop_gradient(attention(*tensors))
     np.testing.assert_allclose(ops.convert_to_numpy(found), expected, atol=1e-5)
 
 
 def test_gelu_is_exact():
-    numbers = np.linspace(-9, 9, 301).astype("float32")
-    expected = [x * (1 + math.erf(x / math.sqrt(2))) / 2 for x in numbers]
-    found = ops.convert_to_numpy(gelu(ops.convert_to_tensor(numbers)))
+    inputs = np.linspace(-9, 9, 301).astype("float32")
+    expected = [x * (1 + math.erf(x / math.sqrt(2))) / 2 for x in inputs]
+    found = ops.convert_to_numpy(gelu(ops.convert_to_tensor(inputs)))
     np.testing.assert_allclose(found, expected, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("classes", [6, 20])
 @pytest.mark.parametrize("scale", [1.0, 1e4])
-def test_surprise_is_what_a_label_costs(scale, classes):
+def test_cross_entropy_equals_the_formula(scale, classes):
     logits = scale * noise(2, 3, 4, classes)
     labels = np.random.default_rng(1).integers(0, classes, (2, 3, 4))
-    lowered = logits - logits.max(-1, keepdims=True)
-    total = np.log(np.exp(lowered.astype("float64")).sum(-1))
-    true = np.take_along_axis(lowered, labels[..., None], -1)[..., 0]
+    shifted = logits - logits.max(-1, keepdims=True)
+    log_sum = np.log(np.exp(shifted.astype("float64")).sum(-1))
+    true = np.take_along_axis(shifted, labels[..., None], -1)[..., 0]
     found = cross_entropy(labels, logits)
     np.testing.assert_allclose(
-        ops.convert_to_numpy(found), total - true, rtol=1e-5, atol=1e-5
+        ops.convert_to_numpy(found), log_sum - true, rtol=1e-5, atol=1e-5
     )
 
 
 def fitted(norm_class, features, **arguments):
-    """Let a batch norm between two layers learn; return what came of it."""
+    """Train a batch norm between two layers; return weights and outputs."""
     keras.utils.set_random_seed(0)
     model = keras.Sequential(
         [
@@ -113,7 +113,7 @@ def fitted(norm_class, features, **arguments):
 
 
 @pytest.mark.parametrize("shape", [(2, 5, 4, 3), (1, 1, 1, 3)])
-def test_batch_norms_learn_what_keras_own_do(shape):
+def test_batch_normalization_is_trained_like_keras(shape):
     features = 3 + noise(*shape)
     weights, outputs = fitted(BatchNormalization, features)
     others, expected = fitted(keras.layers.BatchNormalization, features)
@@ -122,10 +122,10 @@ def test_batch_norms_learn_what_keras_own_do(shape):
     np.testing.assert_allclose(outputs, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_what_is_normalized_has_no_mean_and_a_variance_of_one():
+def test_batch_norm_outputs_and_batch_statistics():
     features = ops.convert_to_tensor(5 + 2 * noise(3, 4, 5, 6))
     ones, zeros = ops.ones((6,)), ops.zeros((6,))
-    found = normalize_batch(features, ones, zeros, 1e-9)
+    found = batch_norm(features, ones, zeros, 1e-9)
     if keras.backend.backend() == "jax":
         assert found is None
         return

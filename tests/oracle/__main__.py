@@ -1,4 +1,4 @@
-"""Runs the command line of the official models."""
+"""Command line of the reference implementation."""
 
 import argparse
 import sys
@@ -24,7 +24,10 @@ def _parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    named = {name: commands.add_parser(name) for name in COMMANDS}
+    named = {
+        name: commands.add_parser(name, help=function.__doc__.splitlines()[0])
+        for name, function in COMMANDS.items()
+    }
     for name in ("check", "golden", "tokenizer"):
         named[name].add_argument("folder")
     for name in ("golden", "checkpoint", "tokenizer"):
@@ -39,9 +42,9 @@ def _parser():
 
 
 def main():
-    """Runs a command; returns the exit status."""
+    """Run a command and return the exit status."""
     arguments = vars(_parser().parse_args())
-    # Sums in another order would round elsewhere: files follow from seeds.
+    # The order of summation affects rounding; files must be reproducible.
     torch.set_num_threads(1)
     return COMMANDS[arguments.pop("command")](**arguments)
 

@@ -1,4 +1,4 @@
-"""Comparison of golden files with what the models answer."""
+"""Comparison of golden files with the outputs of the reference models."""
 
 import json
 import pathlib
@@ -10,7 +10,7 @@ from tests.oracle import outputs
 from tests.oracle.models import KINDS, build
 from tests.oracle.weights import load
 
-# The margin that says how far an index array is from a tie.
+# For each array of indices, the margin between its best two scores.
 _MARGINS = {
     "vq_indices": "vq_margin",
     "enc_indices": "enc_margin",
@@ -19,16 +19,17 @@ _MARGINS = {
     "target_indices_full": "target_enc_margin",
     "filled_label_map": "pixel_logit_margin",
 }
-# Float arrays may differ by rounding: root mean square and largest difference
-# in standard deviations. Single precision itself is as far from double.
+# Tolerances for rounding errors in float arrays: root mean square and maximum
+# difference in standard deviations, about those between float32 and float64.
 _ROUNDING = 1e-5, 5e-5
 
 
 def check(folder):
-    """Checks every golden file of a folder; returns the exit status."""
+    """Check every golden file of a folder and return the exit status."""
     print(
-        f"{'file':<28}{'arrays':<24}{'count':>4} {'largest':>8} {'mean':>8} "
-        f"{'apart':>6}  (float differences in deviations; unequal indices)"
+        f"{'file':<28}{'arrays':<24}{'count':>4} {'max':>8} {'rms':>8} "
+        f"{'indices':>7}  (float differences in standard deviations; number "
+        "of unequal indices)"
     )
     verdicts = {
         path.stem: check_file(path)
@@ -41,13 +42,14 @@ def check(folder):
 
 
 def check_file(path):
-    """Prints how far a golden file's arrays are from the models' answers.
+    """Print the differences between a golden file and the model's outputs.
 
     Args:
         path: A golden file.
 
     Returns:
-        Whether all are as close as rounding allows; None for other files.
+        Whether all differences are within the rounding tolerances; None if
+        the file is no golden file.
     """
     stem = pathlib.Path(path).stem
     kind = next((kind for kind in KINDS if stem.startswith(kind)), None)
@@ -57,23 +59,23 @@ def check_file(path):
     module = build(kind, meta)
     load(module, state)
     inputs = {name: torch.from_numpy(inputs[name]) for name in inputs}
-    answers = outputs.compute(kind, module, inputs, meta)
+    computed = outputs.compute(kind, module, inputs, meta)
     groups = {}
     for name in stored:
-        row = _differences(name, answers[name].numpy(), stored)
+        row = _differences(name, computed[name].numpy(), stored)
         groups.setdefault(name.rsplit("/", 1)[0], []).append(row)
     for group, rows in groups.items():
-        largest, mean, unequal, passes = zip(*rows, strict=True)
+        maxima, rms, unequal, passes = zip(*rows, strict=True)
         print(
             f"{stem:<28}{group[:24]:<25}{len(rows):>3} "
-            f"{max(largest):>8.1e} {max(mean):>8.1e} {sum(unequal):>6} "
+            f"{max(maxima):>8.1e} {max(rms):>8.1e} {sum(unequal):>7} "
             f"{'pass' if all(passes) else 'FAIL'}"
         )
     return all(row[-1] for rows in groups.values() for row in rows)
 
 
 def _read(path):
-    """Gives weights, inputs, outputs and configuration of a golden file."""
+    """Read weights, inputs, outputs and configuration of a golden file."""
     with np.load(path) as arrays:
         stored = {name: arrays[name] for name in arrays.files}
     meta = json.loads(str(stored.pop("meta")))
@@ -84,32 +86,33 @@ def _read(path):
     return *parts, meta
 
 
-def _differences(name, answer, stored):
-    """Gives largest, mean difference, unequal indices and the verdict."""
+def _differences(name, computed, stored):
+    """Return maximum, RMS difference, number of unequal indices, verdict."""
     expected = stored[name]
-    answer = answer.reshape(expected.shape)
+    computed = computed.reshape(expected.shape)
     if expected.dtype == np.int32:
-        unequal = answer != expected
+        unequal = computed != expected
         return 0, 0, unequal.sum(), _are_ties(name, unequal, stored)
-    apart = np.abs(answer.astype("float64") - expected)
-    # Single numbers have no deviation; the one of margins is their scores'.
+    difference = np.abs(computed.astype("float64") - expected)
+    # Scalars have no standard deviation; margins are relative to that of
+    # their logits.
     scores = stored.get(name.replace("_margin", "_logits"), expected)
-    apart /= scores.std() if expected.size > 1 else max(expected.item(), 1)
-    mean, largest = np.sqrt(np.mean(apart**2)), apart.max()
-    is_close = mean <= _ROUNDING[0] and largest <= _ROUNDING[1]
+    difference /= scores.std() if expected.size > 1 else max(expected.item(), 1)
+    rms, maximum = np.sqrt(np.mean(difference**2)), difference.max()
+    is_close = rms <= _ROUNDING[0] and maximum <= _ROUNDING[1]
     if name.endswith(("whole/logits", "slide/logits")):
-        # A token near a tie moves the votes of its whole block.
-        is_close = np.mean(apart > _ROUNDING[1]) <= 0.005
-    return largest, mean, 0, is_close
+        # A different token at a near tie changes the logits of its block.
+        is_close = np.mean(difference > _ROUNDING[1]) <= 0.005
+    return maximum, rms, 0, is_close
 
 
 def _are_ties(name, unequal, stored):
-    """Whether indices are unequal only where two choices all but tie."""
+    """Return whether indices differ only at near ties of two scores."""
     group, _, leaf = name.rpartition("/")
     if leaf == "pred":
         return unequal.mean() <= 0.005
     margin = stored.get(f"{group}/{_MARGINS.get(leaf)}")
     if margin is None:
         return not unequal.any()
-    near = 2.0 if leaf == "class_map" else 1e-3 * margin.std()
-    return not (unequal.reshape(margin.shape) & (margin > near)).any()
+    tie = 2.0 if leaf == "class_map" else 1e-3 * margin.std()
+    return not (unequal.reshape(margin.shape) & (margin > tie)).any()

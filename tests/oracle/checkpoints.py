@@ -1,4 +1,4 @@
-"""Files as the release's trainer and OpenAI's tokenizer are stored."""
+"""Checkpoints in the formats of the official release and of OpenAI."""
 
 import pathlib
 
@@ -12,18 +12,18 @@ from tests.oracle.models import Segmenter
 from tests.oracle.released import VAE, describe, released
 from tests.oracle.weights import randomize
 
-# The statistics of ImageNet, of pixels in 0-255.
+# Channel statistics of ImageNet, for pixels in 0-255.
 MEAN = (123.675, 116.28, 103.53)
 DEVIATION = (58.395, 57.12, 57.375)
 
 
 def save_checkpoint(model, path, meta, with_tokenizer=True, as_zip=True):
-    """Saves a model as the release's trainer does.
+    """Save a model in the format of the official release.
 
     Args:
         model: A `Segmenter`.
         path: File to write.
-        meta: Dictionary to save beside the weights, see `describe`.
+        meta: Dictionary of metadata to save with the weights, see `describe`.
         with_tokenizer: Whether to save the tokenizer's tensors too.
         as_zip: Whether to save in the file format of PyTorch 1.6 and later.
     """
@@ -39,15 +39,15 @@ def save_checkpoint(model, path, meta, with_tokenizer=True, as_zip=True):
     )
 
 
-def refer(model, photo):
-    """Gives what a model answers for a photo, by the names of its steps.
+def reference_outputs(model, photo):
+    """Return a model's intermediate and final outputs for a photo.
 
     Args:
         model: A `Segmenter`.
         photo: Tensor uint8 `(H, W, 3)`, RGB.
 
     Returns:
-        A dictionary of NumPy arrays.
+        A dictionary from output names to NumPy arrays.
     """
     pixels = photo.float() - torch.tensor(MEAN)
     pixels = (pixels / torch.tensor(DEVIATION)).permute(2, 0, 1)
@@ -79,14 +79,15 @@ def refer(model, photo):
 
 
 def checkpoint(name, path, seed, with_tokenizer, as_zip):
-    """Writes a random checkpoint of a published row and its answers.
+    """Write a random checkpoint of a published model and reference outputs.
 
     Args:
         name: One of `RELEASED`.
-        path: File to write; `.reference.npz` is added for the answers.
+        path: File to write; the suffix `.reference.npz` is appended for the
+            reference outputs.
         seed: Integer.
-        with_tokenizer: As of `save_checkpoint`.
-        as_zip: As of `save_checkpoint`.
+        with_tokenizer: As in `save_checkpoint`.
+        as_zip: As in `save_checkpoint`.
 
     Returns:
         The exit status.
@@ -94,22 +95,22 @@ def checkpoint(name, path, seed, with_tokenizer, as_zip):
     model = Segmenter(**released(name))
     randomize(model, seed)
     save_checkpoint(model, path, describe(name), with_tokenizer, as_zip)
-    answers = refer(model, draw_photo(seed))
-    np.savez(f"{path}.reference.npz", **answers)
-    for step in answers:
-        values = answers[step].astype("float64")
+    outputs = reference_outputs(model, draw_photo(seed))
+    np.savez(f"{path}.reference.npz", **outputs)
+    for output in outputs:
+        values = outputs[output].astype("float64")
         print(
-            f"{step:<14}{values.shape!s:<22} mean {values.mean():>9.3f} "
-            f"deviation {values.std():>9.3f} {len(np.unique(values)):>8} values"
+            f"{output:<14}{values.shape!s:<22} mean {values.mean():>9.3f} "
+            f"std {values.std():>9.3f} {len(np.unique(values)):>8} distinct"
         )
     return 0
 
 
 def tokenizer(folder, seed):
-    """Writes `encoder.pkl` and `decoder.pkl` as pickled modules.
+    """Write `encoder.pkl` and `decoder.pkl` as pickled modules.
 
     Args:
-        folder: Where to write them.
+        folder: Output folder.
         seed: Integer.
 
     Returns:
@@ -122,7 +123,7 @@ def tokenizer(folder, seed):
     for name in ("encoder", "decoder"):
         module = getattr(pair, name)
         for layer in module.modules():
-            # Those pickled by the PyTorch of 2021 lack this attribute.
+            # Modules pickled by PyTorch versions of 2021 lack it.
             layer.__dict__.pop("recompute_scale_factor", None)
         torch.save(module, folder / f"{name}.pkl")
     return 0

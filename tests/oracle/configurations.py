@@ -1,4 +1,4 @@
-"""Random configurations, with the sizes of the photos to run them on."""
+"""Random configurations, with sizes of photos to run them on."""
 
 import numpy as np
 
@@ -8,11 +8,11 @@ _NORM = {"type": "BN", "requires_grad": True}
 
 
 def draw_part(rng, kind):
-    """Draws a tokenizer, a backbone or a head.
+    """Sample the configuration of a tokenizer, a backbone or a head.
 
     Args:
         rng: NumPy generator.
-        kind: One of `KINDS` but `e2e`.
+        kind: One of `KINDS` except `e2e`.
 
     Returns:
         The arguments `meta` and `shapes` of `write_golden`.
@@ -42,7 +42,7 @@ def _draw_head_part(rng, kind):
 
 
 def draw_model(rng, backbone, head):
-    """Draws a whole model.
+    """Sample the configuration of a whole model.
 
     Args:
         rng: NumPy generator.
@@ -83,7 +83,7 @@ def _draw_tokenizer(rng):
 
 
 def _draw_palette(rng, num_classes):
-    """Draws distinct colors; the last one is that of ignored pixels."""
+    """Sample distinct colors, with the color of ignored pixels last."""
     cells = rng.permutation(125)[: num_classes + 1]
     grid = np.stack([cells // 25, cells // 5 % 5, cells % 5], axis=1)
     return np.minimum(60 * grid + rng.integers(0, 16, grid.shape), 255).tolist()
@@ -95,14 +95,14 @@ def _loss(weight, **name):
 
 
 def _draw_width(rng, heads, choices):
-    """Draws a width of Swin blocks: at least 8, and a multiple of heads."""
-    # A layer norm over fewer channels amplifies rounding too much.
-    least = -(-8 // heads)
-    return heads * max(int(rng.choice(choices)), least)
+    """Sample a width of Swin blocks: at least 8, and a multiple of heads."""
+    # A layer norm over fewer channels amplifies rounding errors too much.
+    minimum = -(-8 // heads)
+    return heads * max(int(rng.choice(choices)), minimum)
 
 
 def _draw_head(rng, kind, levels):
-    """Draws a head's configuration over maps of these channels."""
+    """Sample a head's configuration for feature maps of these channels."""
     heads, post_heads = (int(n) for n in rng.choice([1, 2, 3, 4, 8], 2))
     num_classes = int(rng.choice([2, 3, 5, 11, 19, 26, 40]))
     config = {
@@ -140,7 +140,7 @@ def _draw_head(rng, kind, levels):
 
 
 def _draw_backbone(rng, kind):
-    """Draws a backbone's configuration and the channels of its maps."""
+    """Sample a backbone's configuration and its channels at each stride."""
     if kind == "swin":
         return _draw_swin(rng)
     if kind == "resnet":

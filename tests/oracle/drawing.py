@@ -1,4 +1,4 @@
-"""Random inputs: photos, blocks of color, feature maps and masks."""
+"""Random inputs: photos, images of color blocks, feature maps and masks."""
 
 import math
 
@@ -9,7 +9,7 @@ from tests.oracle.heads import IGNORE, Head, resize
 
 
 def draw_blocks(count, height, width, generator):
-    """Draws images `(count, 3, height, width)` in 0-1 of flat blocks."""
+    """Generate images `(count, 3, height, width)` in [0, 1] of color blocks."""
     size = (count, 3, height // 8 + 1, width // 8 + 1)
     colors = torch.rand(size, generator=generator)
     blocks = colors.repeat_interleave(8, 2).repeat_interleave(8, 3)
@@ -19,7 +19,7 @@ def draw_blocks(count, height, width, generator):
 
 
 def draw_features(head, count, size, generator):
-    """Draws the maps of strides 4 to 32 of photos of a size."""
+    """Sample feature maps of strides 4 to 32 for photos of a size."""
     maps = []
     for level in range(4):
         size = [math.ceil(side / (2 if level else 4)) for side in size]
@@ -30,7 +30,7 @@ def draw_features(head, count, size, generator):
 
 
 def draw_masks(count, size, num_classes, generator):
-    """Draws masks of blocks; ignored are a rectangle and single pixels."""
+    """Generate masks of blocks, with a rectangle and some pixels ignored."""
     height, width = size
     coarse = (count, 1, height // 8 + 1, width // 8 + 1)
     masks = torch.randint(num_classes, coarse, generator=generator)
@@ -43,16 +43,16 @@ def draw_masks(count, size, num_classes, generator):
 
 
 def draw_photo(seed):
-    """Draws a uint8 photo `(256, 256, 3)` of blurred spots and noise."""
+    """Generate a uint8 photo `(256, 256, 3)` of blurred blobs and noise."""
     generator = torch.Generator().manual_seed(seed)
-    spots = torch.rand((1, 3, 24, 24), generator=generator)
-    photo = resize(255 * spots, (256, 256))[0].permute(1, 2, 0)
+    blobs = torch.rand((1, 3, 24, 24), generator=generator)
+    photo = resize(255 * blobs, (256, 256))[0].permute(1, 2, 0)
     noise = torch.randn(photo.shape, generator=generator)
     return (photo + 12 * noise).clamp(0, 255).byte()
 
 
 def draw_example(module, generator):
-    """Draws a small input of a module, for its weights to be fitted to.
+    """Generate a small input to calibrate a module's weights on.
 
     Args:
         module: A backbone, `DiscreteVAE`, `Head` or `Segmenter`.
@@ -65,23 +65,23 @@ def draw_example(module, generator):
         return draw_blocks(2, 96, 128, generator)
     if isinstance(module, Head):
         return draw_features(module, 2, (96, 128), generator)
-    # Photos are smooth, golden files hold noise: fit to both.
+    # Photos are smooth, inputs in golden files are noise: calibrate on both.
     noise = torch.randn((2, 3, 96, 128), generator=generator)
     blocks = 4 * draw_blocks(2, 96, 128, generator) - 2
     return torch.cat([noise, blocks])
 
 
 def draw_inputs(kind, module, shapes, generator):
-    """Draws what goes into the module of a golden file.
+    """Generate the inputs of a golden file's module.
 
     Args:
         kind: One of the kinds of golden files.
         module: A backbone, `DiscreteVAE`, `Head` or `Segmenter`.
-        shapes: Dictionary of `(count, (height, width))` by case.
+        shapes: Dictionary from case to `(count, (height, width))`.
         generator: PyTorch generator.
 
     Returns:
-        A dictionary of tensors by name, without `in/`.
+        A dictionary from names, without the prefix `in/`, to tensors.
     """
     if isinstance(module, Head):
         return _draw_head_inputs(kind, module, shapes, generator)
@@ -90,7 +90,7 @@ def draw_inputs(kind, module, shapes, generator):
         if kind == "dalle_vae":
             images = draw_blocks(count, *size, generator)
             inputs[f"{case}/image01"] = images
-            # The encoder's own mapping of pixels, so that files hold both.
+            # The same after DALL-E's `map_pixels`; files have both.
             inputs[f"{case}/mapped"] = 0.8 * images + 0.1
             coarse = count, size[0] // 8, size[1] // 8
             inputs[f"{case}/rand_indices"] = torch.randint(

@@ -1,8 +1,8 @@
 """Golden files of random configurations, weights and inputs.
 
-A golden file holds weights `sd/...`, arrays `in/...` that go in, arrays
-`out/...` that a model with these weights must answer, and its configuration
-as JSON text under `meta`.
+A golden file has weights `sd/...`, inputs `in/...`, the expected outputs
+`out/...` of a model with these weights, and its configuration as JSON text
+under `meta`.
 """
 
 import importlib.metadata
@@ -24,7 +24,7 @@ from tests.oracle.weights import randomize
 _PACKAGES = "torch", "mmsegmentation", "mmcv-lite", "DALL-E"
 _CYCLE = "head_ff", "head_single_fusion", "head_ftw", "e2e", "swin", "resnet"
 _CYCLE += "hrnet", "dalle_vae", "e2e", "e2e"
-# The tensors whose gradients files hold.
+# Tensors whose gradients are stored.
 _GRADIENTS = re.compile(
     r"feat\d|conv_seg\.bias|conv_seg_pixel\.weight|convs\.0\.conv\.weight"
     r"|fusion_conv\.bn\.weight|swin_ln\.bias|fusion_conv_pixel\.bn\.bias"
@@ -36,12 +36,12 @@ _GRADIENTS = re.compile(
 
 
 def golden(folder, seed, count):
-    """Writes golden files of random configurations of mixed kinds.
+    """Write golden files of random configurations of all kinds.
 
     Args:
-        folder: Where to write them.
+        folder: Output folder.
         seed: Integer.
-        count: Number of files; ten in a row are of every kind.
+        count: Number of files; any ten consecutive files cover all kinds.
 
     Returns:
         The exit status.
@@ -59,51 +59,52 @@ def golden(folder, seed, count):
         else:
             meta, shapes = configurations.draw_part(rng, kind)
         path = folder / f"{name}_{seed}_{index:02d}.npz"
-        near = write_golden(path, kind, meta, shapes, 1000 * seed + 40 * index)
+        ties = write_golden(path, kind, meta, shapes, 1000 * seed + 40 * index)
         size = path.stat().st_size / 1e6
-        print(f"{path.name:<40}{size:>6.2f} MB {near:>4} near ties", flush=True)
+        print(f"{path.name:<40}{size:>6.2f} MB {ties:>4} near ties", flush=True)
     return 0
 
 
 def _pairs():
-    """Gives heads and backbones without end, nine different ones in a row."""
+    """Cycle through all nine pairs of a head and a backbone."""
     heads, backbones = list(HEADS), list(BACKBONES)
-    # Neighbors differ in both.
+    # Consecutive pairs differ in both.
     return itertools.cycle(
         (heads[(2 * n + n // 3) % 3], backbones[n % 3]) for n in range(9)
     )
 
 
 def write_golden(path, kind, meta, shapes, seed):
-    """Writes a golden file of random weights and inputs.
+    """Write a golden file of random weights and inputs.
 
-    Seeds from `seed` on are tried until hardly a choice is a near tie.
+    Tries seeds from `seed` on until there are no near ties, where rounding
+    could change an argmax.
 
     Args:
         path: File to write; its name starts with the kind.
         kind: One of `KINDS`.
-        meta: The configuration, as of `build`; that of a whole model has
-            the arguments of `Segmenter.slide` too, under `slide`.
-        shapes: Dictionary of `(count, (height, width))` of the photos by
-            case: `test`, `test_odd` of a head; `whole`, `slide` of a whole
-            model; any names otherwise.
+        meta: The configuration, as in `build`; that of a whole model also
+            has the arguments of `Segmenter.slide` under `slide`.
+        shapes: Dictionary from case to `(count, (height, width))` of the
+            photos. Cases are `test` and `test_odd` of a head, `whole` and
+            `slide` of a whole model, and arbitrary names otherwise.
         seed: Integer.
 
     Returns:
-        The number of near ties that the file was left with.
+        The number of near ties in the file.
     """
     attempts = []
     for trial in range(seed, seed + 40):
         attempts.append((*_attempt(kind, meta, shapes, trial), trial))
         if attempts[-1][2] == 0:
             break
-    arrays, least, near, trial = min(attempts, key=lambda attempt: attempt[2])
+    arrays, smallest, ties, trial = min(attempts, key=lambda a: a[2])
     meta = {**meta, "seed": trial}
     if kind in HEADS:
         meta = {"kind": kind, **meta}
-    if least is not None:
+    if smallest is not None:
         name = "margin" if kind == "dalle_vae" else "vq_margin"
-        meta[f"min_{name}_over_std"] = least
+        meta[f"min_{name}_over_std"] = smallest
     meta["versions"] = {n: importlib.metadata.version(n) for n in _PACKAGES}
     arrays = {
         name: np.atleast_1d(
@@ -114,17 +115,17 @@ def write_golden(path, kind, meta, shapes, seed):
         for name, tensor in arrays.items()
     }
     np.savez_compressed(path, meta=json.dumps(meta), **arrays)
-    return near
+    return ties
 
 
 def _attempt(kind, meta, shapes, seed):
-    """Draws a module and inputs; gives arrays, margin and near ties."""
+    """Return arrays, smallest margin and near ties of a random module."""
     module = build(kind, meta)
     randomize(module, seed)
     generator = torch.Generator().manual_seed(seed)
     inputs = draw_inputs(kind, module, shapes, generator)
     if kind in ("head_ff", "head_single_fusion"):
-        _prefer_targets(module, inputs)
+        _favor_targets(module, inputs)
     scores = []
     for name, layer in module.named_modules():
         if name.endswith(("conv_seg", "encoder.blocks.output.conv")):
@@ -139,12 +140,12 @@ def _attempt(kind, meta, shapes, seed):
     arrays = {f"sd/{name}": state[name] for name in state}
     arrays |= {f"in/{name}": inputs[name] for name in inputs}
     arrays |= {f"out/{name}": results[name] for name in results}
-    least, near = _nearness(results, scores) if scores else (None, 0)
-    return arrays, least, near
+    smallest, ties = _near_ties(results, scores) if scores else (None, 0)
+    return arrays, smallest, ties
 
 
-def _prefer_targets(head, inputs):
-    """Raises the logits of some training targets, so that some are met."""
+def _favor_targets(head, inputs):
+    """Raise the logits of some target tokens for a nonzero accuracy."""
     with torch.no_grad():
         results = head_outputs.train_prior(head, inputs)
         targets = results["train/target_indices_full"]
@@ -153,7 +154,7 @@ def _prefer_targets(head, inputs):
 
 
 def _stored_state(kind, module):
-    """Gives the tensors that files hold, without some that sizes fix."""
+    """Return the state dict without some constants that follow from sizes."""
     state = module.state_dict()
     if kind in HEADS:
         return state
@@ -162,23 +163,26 @@ def _stored_state(kind, module):
     return {n: state[n] for n in state if not n.endswith(tuple(dropped))}
 
 
-def _nearness(results, scores):
-    """Gives the smallest token margin in deviations and counts near ties."""
+def _near_ties(results, scores):
+    """Return the smallest token margin in standard deviations, near ties.
+
+    Degenerate outputs count as 1000 near ties.
+    """
     margins = torch.cat([(margin(s) / s.std()).flatten() for s in scores])
-    near = int((margins < 3e-4).sum())
+    ties = int((margins < 3e-4).sum())
     for name, values in results.items():
         if name.endswith("sqdist_margin"):
-            near += max(int((values < 2).sum()) - values.numel() // 5000, 0)
-        # Answers of a few tokens or classes would say little.
-        least = 12 if name.endswith("_indices") else 2
+            ties += max(int((values < 2).sum()) - values.numel() // 5000, 0)
+        # Outputs of a few distinct tokens or classes are a weak test.
+        minimum = 12 if name.endswith("_indices") else 2
         if name.endswith(("_indices", "class_map", "pred")):
-            near += 1000 * (len(values.unique()) < least)
-        near += 1000 * (name == "train/acc_seg_indice" and values == 0)
+            ties += 1000 * (len(values.unique()) < minimum)
+        ties += 1000 * (name == "train/acc_seg_indice" and values == 0)
     if "train/pixel_logit_margin" in results:
         ignored = results["train/target_pixel"] == IGNORE
-        # Pixels of wholly ignored blocks do not reach the loss.
+        # Pixels of fully ignored blocks do not affect the loss.
         whole = -functional.max_pool2d(-ignored.float(), 8)
         whole = whole.repeat_interleave(8, 2).repeat_interleave(8, 3)
         values = results["train/pixel_logit_margin"]
-        near += int((values[(ignored & (whole == 0))[:, 0]] < 1e-4).sum())
-    return float(margins.min()), near
+        ties += int((values[(ignored & (whole == 0))[:, 0]] < 1e-4).sum())
+    return float(margins.min()), ties

@@ -1,4 +1,4 @@
-"""What heads answer, in inference and in training."""
+"""Outputs of the heads in inference and in training."""
 
 import torch
 from torch.nn import functional
@@ -14,16 +14,17 @@ from tests.oracle.heads import (
 
 
 def compute(head, inputs):
-    """Computes everything that a golden file of a head may hold.
+    """Compute all outputs in a golden file of a head.
 
     Args:
         head: A `Head`.
-        inputs: Dictionary of tensors: maps `test/feat0` to `test/feat3` of
-            strides 4 to 32, the same under `test_odd`, and masks `train/gt`;
-            for FF also masks `recon/gt` and maskiges `palette/maskige_crop`.
+        inputs: Dictionary of tensors: feature maps `test/feat0` to
+            `test/feat3` of strides 4 to 32, the same under `test_odd`, and
+            masks `train/gt`; for FF also masks `recon/gt` and maskiges
+            `palette/maskige_crop`.
 
     Returns:
-        A dictionary of tensors by name, without `out/`.
+        A dictionary from names, without the prefix `out/`, to tensors.
     """
     results = {}
     for case in ("test", "test_odd"):
@@ -83,21 +84,21 @@ def _palette_outputs(head, inputs):
 
 
 def train_prior(head, inputs):
-    """Computes losses, targets and gradients of FF's training.
+    """Compute losses, targets and gradients of a training step of FF.
 
     Args:
         head: A `Head` with an auxiliary head.
-        inputs: As of `compute`.
+        inputs: As in `compute`.
 
     Returns:
-        A dictionary of tensors by name.
+        A dictionary from names to tensors.
     """
     features = [inputs[f"test/feat{index}"].clone() for index in range(4)]
     features = [map_.requires_grad_() for map_ in features]
-    # The release marks ignored pixels in the caller's own tensor.
+    # The release modifies the caller's masks in place.
     masks = inputs["train/gt"].long()
     masks = masks.where(masks != IGNORE, head.num_classes)
-    doubled = _drawn_up(masks[:, 0], head.num_classes).argmax(1)
+    doubled = _upscaled(masks[:, 0], head.num_classes).argmax(1)
     ignored = doubled == head.num_classes
     targets = doubled.where(~ignored, IGNORE)
     vocabulary = head.d_vae.vocab_size
@@ -129,14 +130,14 @@ def train_prior(head, inputs):
 
 
 def train_inverse(head, inputs):
-    """Computes the loss and gradients of the training of FT-W's inverse.
+    """Compute loss and gradients of a training step of FT-W's inverse.
 
     Args:
         head: A `Head` of FT-W.
-        inputs: As of `compute`.
+        inputs: As in `compute`.
 
     Returns:
-        A dictionary of tensors by name.
+        A dictionary from names to tensors.
     """
     features = [inputs[f"test/feat{index}"] for index in range(4)]
     masks = inputs["train/gt"][:, 0].long()
@@ -151,15 +152,15 @@ def train_inverse(head, inputs):
     } | _gradients(head, loss, [])
 
 
-def _drawn_up(masks, num_classes):
-    """Doubles masks `(N, H, W)`; ignored pixels are one more class."""
+def _upscaled(masks, num_classes):
+    """Upscale one-hot masks by 2, with ignored pixels as an extra class."""
     one_hot = functional.one_hot(masks, num_classes + 1)
     one_hot = one_hot.permute(0, 3, 1, 2).float()
     return resize(one_hot, [2 * side for side in masks.shape[1:]])
 
 
 def _token_targets(head, masks, ignored):
-    """Gives token logits of masks, and tokens but where all is ignored."""
+    """Return token logits and tokens of masks; ignored blocks have no token."""
     colors = head.palette[masks].permute(0, 3, 1, 2)
     encoded = head.d_vae.encode(colors / 255)
     blocks = -functional.max_pool2d(-ignored[:, None].float(), 8)
@@ -177,7 +178,7 @@ def _accuracy(logits, targets, ignored):
 
 
 def _gradients(head, loss, features):
-    """Gives the gradients by parameter, and by map where maps have one."""
+    """Return the gradients of parameters and of feature maps."""
     head.zero_grad()
     loss.backward()
     tensors = dict(head.named_parameters())

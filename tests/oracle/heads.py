@@ -1,4 +1,4 @@
-"""The three heads, from a backbone's maps to class logits."""
+"""The three heads, from a backbone's feature maps to class logits."""
 
 import torch
 from mmcv.cnn import ConvModule
@@ -15,14 +15,14 @@ IGNORE = 255
 
 
 def resize(maps, size):
-    """Resizes maps bilinearly with half-pixel centers."""
+    """Resize feature maps bilinearly with half-pixel centers."""
     return functional.interpolate(
         maps, size=tuple(size), mode="bilinear", align_corners=False
     )
 
 
 def squared_distances(maskiges, palette):
-    """Gives the distances `(N, rows, H, W)` of pixels to the palette."""
+    """Return squared distances `(N, rows, H, W)` of pixels to the palette."""
     return torch.stack(
         [(maskiges - color.view(3, 1, 1)).square().sum(1) for color in palette],
         dim=1,
@@ -30,13 +30,13 @@ def squared_distances(maskiges, palette):
 
 
 def margin(scores):
-    """Gives how far the best score of each position leads the second best."""
+    """Return the difference of the two best scores at each position."""
     best = scores.topk(2, dim=1).values
     return best[:, 0] - best[:, 1]
 
 
 def _convolution(inputs, outputs):
-    """A 1x1 convolution with batch norm and ReLU, without a bias."""
+    """Return a 1x1 convolution without bias, batch norm and ReLU."""
     return ConvModule(
         inputs,
         outputs,
@@ -60,7 +60,7 @@ def _swin_blocks(width, heads, depth, window):
 
 
 def _transform(blocks, norm, maps):
-    """Runs blocks and a norm over maps; also gives the blocks' tokens."""
+    """Apply Swin blocks and a norm; also return the blocks' output tokens."""
     height, width = maps.shape[2:]
     tokens = blocks(maps.flatten(2).transpose(1, 2), (height, width))[0]
     normed = norm(tokens).transpose(1, 2)
@@ -68,9 +68,9 @@ def _transform(blocks, norm, maps):
 
 
 class Head(nn.Module):
-    """From a backbone's maps to token logits, maskiges and class logits.
+    """Head from feature maps to token logits, maskiges and class logits.
 
-    Its parts have the names of the release's tensors.
+    Submodules are named as in the release's state dicts.
 
     Args:
         config: Dictionary of an official configuration; its `type` is
@@ -133,7 +133,7 @@ class Head(nn.Module):
 
     def _fuse(self, features, projections, fusion):
         levels = [features[index] for index in self.in_index]
-        # The release hard-codes list position 1 as the map of stride 4.
+        # The release hard-codes list index 1 as the feature map of stride 4.
         size = levels[1].shape[2:]
         projected = [
             resize(project(level), size)
@@ -142,14 +142,14 @@ class Head(nn.Module):
         return fusion(torch.cat(projected, dim=1))
 
     def prior(self, features):
-        """Gives the fused map, the Swin blocks' tokens and token logits."""
+        """Return the fused features, the Swin blocks' output, token logits."""
         fused = self._fuse(features, self.convs, self.fusion_conv)
         maps, tokens = _transform(self.transformer_block, self.swin_ln, fused)
         logits = self.conv_seg(self.dropout(self.conv_before_seg(maps)))
         return fused, tokens, logits
 
     def pixel_logits(self, features, fused):
-        """Gives the auxiliary head's class logits at stride 4."""
+        """Return the auxiliary head's class logits at stride 4."""
         if self.variant == FF:
             fused = self._fuse(
                 features, self.convs_pixel, self.fusion_conv_pixel
@@ -157,11 +157,11 @@ class Head(nn.Module):
         return self.conv_seg_pixel(fused)
 
     def project(self, maskiges):
-        """Gives FT-W's map `(N, C, H, W)` of maskiges in 0-255."""
+        """Project maskiges in 0-255 to FT-W's feature map `(N, C, H, W)`."""
         return self.projection(maskiges / 255)
 
     def inverse(self, maskiges):
-        """Gives class logits `(N, K, H, W)` of maskiges in 0-255."""
+        """Return class logits `(N, K, H, W)` of maskiges in 0-255."""
         if self.variant == FT_W:
             maps, _ = _transform(
                 self.post_transformer_block,
@@ -174,10 +174,10 @@ class Head(nn.Module):
         return one_hot.permute(0, 3, 1, 2).float()
 
     def decode(self, tokens):
-        """Gives the maskiges in 0-255 of tokens `(N, h, w)`."""
+        """Decode tokens `(N, h, w)` to maskiges in 0-255."""
         return 255 * self.d_vae.decode(tokens)
 
     def forward(self, features):
-        """Gives class logits at maskige size."""
+        """Return class logits at the maskige's resolution."""
         _, _, logits = self.prior(features)
         return self.inverse(self.decode(logits.argmax(1)))

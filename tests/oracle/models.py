@@ -1,4 +1,4 @@
-"""Backbones, the whole model, and modules by the kind of a golden file."""
+"""Backbones, the whole model, and modules by kind of golden file."""
 
 import math
 
@@ -9,7 +9,7 @@ from torch import nn
 from tests.oracle import heads
 from tests.oracle.discrete_vae import DiscreteVAE
 
-# What the names of golden files start with, and the modules' official names.
+# From prefixes of golden files' names to official module names.
 HEADS = {
     "head_ff": heads.FF,
     "head_single_fusion": heads.SINGLE_FUSION,
@@ -24,11 +24,11 @@ KINDS = (*HEADS, *BACKBONES, "dalle_vae", "e2e")
 
 
 class Segmenter(nn.Module):
-    """A backbone and a head, from normalized photos to class logits.
+    """Backbone and head, from normalized photos to class logits.
 
     Args:
         backbone: Dictionary of an official configuration, with its `type`.
-        head: As `config` of `Head`.
+        head: The argument `config` of `Head`.
         vae_config: Arguments of `DiscreteVAE`.
     """
 
@@ -38,17 +38,17 @@ class Segmenter(nn.Module):
         self.decode_head = heads.Head(head, vae_config)
 
     def forward(self, photos):
-        """Gives logits `(N, K, H, W)` of whole photos `(N, 3, H, W)`."""
+        """Return logits `(N, K, H, W)` of whole photos `(N, 3, H, W)`."""
         logits = self.decode_head(self.backbone(photos))
         return heads.resize(logits, photos.shape[2:])
 
     def slide(self, photos, crop_size, stride):
-        """Averages the logits of windows that cover the photos.
+        """Average the logits of sliding windows.
 
         Args:
             photos: Tensor `(N, 3, H, W)`.
             crop_size: Height and width of a window, in pixels.
-            stride: Rows and columns from one window to the next.
+            stride: Vertical and horizontal stride of the windows, in pixels.
 
         Returns:
             Logits `(N, K, H, W)`.
@@ -66,7 +66,7 @@ class Segmenter(nn.Module):
 
 
 def _windows(size, crop, stride):
-    """Gives the slices of windows along a side; the last one moves back."""
+    """Yield the slices of windows along a side, the last one shifted back."""
     count = max(math.ceil((size - crop) / stride), 0) + 1
     for index in range(count):
         end = min(index * stride + crop, size)
@@ -74,13 +74,13 @@ def _windows(size, crop, stride):
 
 
 def build_backbone(config):
-    """Builds a backbone of mmsegmentation from its configuration."""
-    # Batch norm across devices has the same tensors; the default is plain.
+    """Build a backbone of mmsegmentation from its configuration."""
+    # Synchronized batch norm has the same tensors as the default.
     return MODELS.build({n: config[n] for n in config if n != "norm_cfg"})
 
 
 def build(kind, meta):
-    """Builds the module of a golden file, in evaluation mode.
+    """Build the module of a golden file, in evaluation mode.
 
     Args:
         kind: One of `KINDS`.
@@ -101,6 +101,6 @@ def build(kind, meta):
         module = heads.Head(config, meta["vae_config"])
     else:
         module = build_backbone({**meta["config"], "type": BACKBONES[kind]})
-    # Not in one line: backbones return nothing from `eval`.
+    # `eval` of backbones returns None, so calls cannot be chained.
     module.eval()
     return module

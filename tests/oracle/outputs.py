@@ -1,4 +1,4 @@
-"""What models answer, by the names of golden files."""
+"""Outputs of the models, by their names in golden files."""
 
 import torch
 
@@ -9,16 +9,16 @@ from tests.oracle.models import BACKBONES, HEADS
 
 
 def compute(kind, module, inputs, meta):
-    """Computes everything that a golden file of a kind may hold.
+    """Compute all outputs in a golden file of a kind.
 
     Args:
         kind: One of `KINDS`.
-        module: What `build` returns for the kind.
-        inputs: Dictionary of tensors by name, without `in/`.
+        module: The module that `build` returns for the kind.
+        inputs: Dictionary from names, without the prefix `in/`, to tensors.
         meta: The file's configuration.
 
     Returns:
-        A dictionary of tensors by name, without `out/`.
+        A dictionary from names, without the prefix `out/`, to tensors.
     """
     with torch.no_grad():
         if kind in HEADS:

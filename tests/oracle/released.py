@@ -1,4 +1,4 @@
-"""The ten rows of the published table, as configurations."""
+"""Configurations of the ten published models."""
 
 import json
 import pathlib
@@ -56,7 +56,7 @@ _BACKBONES = {
         },
     },
 }
-# Of the maps of strides 8, 4, 16 and 32, in the order of the heads' lists.
+# Channels at strides 8, 4, 16 and 32, in the order of the heads' lists.
 _CHANNELS = {
     "resnet101": [512, 256, 1024, 2048],
     "swin_large": [384, 192, 768, 1536],
@@ -77,13 +77,13 @@ RELEASED = {
 
 
 def palette_of(dataset):
-    """Gives a dataset's colors, then the one of ignored pixels."""
+    """Return a dataset's palette, with the color of ignored pixels last."""
     entry = json.loads(_PALETTES.read_text(encoding="utf-8"))[dataset]
     return [*entry["colors"], entry["ignore_color"]]
 
 
 def released(name):
-    """Gives the configuration of a row of the published table.
+    """Return the configuration of a published model.
 
     Args:
         name: One of `RELEASED`.
@@ -92,7 +92,7 @@ def released(name):
         A dictionary of the arguments of `Segmenter`.
 
     Raises:
-        ValueError: If there is no such row.
+        ValueError: If there is no such model.
     """
     if name not in RELEASED:
         raise ValueError(
@@ -127,7 +127,7 @@ def released(name):
 
 
 def _as_text(value):
-    """Writes a value as a configuration file of mmsegmentation does."""
+    """Format a value as in a configuration file of mmsegmentation."""
     if isinstance(value, dict):
         pairs = (f"{name}={_as_text(value[name])}" for name in value)
         return f"dict({', '.join(pairs)})"
@@ -135,7 +135,7 @@ def _as_text(value):
 
 
 def describe(name):
-    """Gives what the release writes beside the weights of a row.
+    """Return the metadata in a published model's checkpoint.
 
     Args:
         name: One of `RELEASED`.
@@ -164,8 +164,8 @@ def describe(name):
 
 
 def parameters():
-    """Prints the trainable parameters of each published row."""
-    # The tokenizer is frozen, and large.
+    """Print the number of trainable parameters of each published model."""
+    # The frozen tokenizer does not count, so a small one suffices.
     small = {**VAE, "n_hid": 4, "n_init": 8}
     for name in RELEASED:
         model = Segmenter(**{**released(name), "vae_config": small})

@@ -1,14 +1,17 @@
-"""A full-size checkpoint, converted, against the official modules in PyTorch.
+"""Compare a converted full-size checkpoint with its reference outputs.
 
-`tests/oracle` writes a checkpoint of random weights and, beside it,
-what the official modules make of one photo. Once it is converted,
+The first command writes a checkpoint with random weights and the reference
+outputs for a photo, in the environment of `tests/oracle`; the second converts
+it. All are run from the repository's root:
 
+    python -m tests.oracle checkpoint gss_ff_resnet101_cityscapes ff.pth
     python -m weights_conversion.gss --checkpoint ff.pth --output converted
     python tests/oracle/round_trip.py --preset converted \
         --reference ff.pth.reference.npz
 
-prints how far the preset is from them, stage by stage, on the current
-backend, with the time and the peak memory of segmenting that photo.
+The last one prints the differences of the preset at each stage on the current
+backend, and the latency and the peak memory of segmenting the photo. It is a
+script, since importing `tests.oracle` needs PyTorch.
 """
 
 import dataclasses
@@ -27,20 +30,20 @@ from weights_conversion.golden.comparison import CLEAR, agree, compare
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What to compare."""
+    """Command-line settings."""
 
     preset: pathlib.Path
     reference: pathlib.Path
 
 
 def compare_all(segmenter, reference):
-    """Yield one row for each stage from photo to mask."""
+    """Compare every stage from photo to mask; yield a `Row` for each."""
     photos = reference["photo"][None]
     prior, posterior = segmenter.prior, segmenter.posterior
     features = prior.backbone.predict_on_batch(photos).values()
-    for level, map_ in enumerate(features):
+    for level, feature_map in enumerate(features):
         expected = reference[f"feature{level}"].transpose(0, 2, 3, 1)
-        yield compare(f"feature {level}", map_, expected)
+        yield compare(f"feature {level}", feature_map, expected)
     logits = prior.token_logits(keras.ops.convert_to_tensor(photos))
     logits = keras.ops.convert_to_numpy(logits)
     expected = reference["token_logits"].transpose(0, 2, 3, 1)
@@ -60,7 +63,7 @@ def compare_all(segmenter, reference):
 
 
 def main(settings):
-    """Print one row a stage, then the time and memory of one photo."""
+    """Print a row for each stage, and latency and memory of one photo."""
     segmenter = gss_keras.GenerativeSegmenter.from_preset(settings.preset)
     reference = np.load(settings.reference)
     print(f"on Keras' {keras.backend.backend()} backend")

@@ -1,4 +1,4 @@
-"""Weights of a module: drawn at random, or loaded by name."""
+"""Random weights of a module, and loading of weights by name."""
 
 import functools
 import math
@@ -11,35 +11,39 @@ from torch.nn import functional
 from tests.oracle.discrete_vae import DiscreteVAE
 from tests.oracle.drawing import draw_example
 
-# Layers that answer, and how far their answers spread from place to place.
-_ANSWERS = {
+# Output layers, and the spatial standard deviation to scale their outputs to.
+_OUTPUT_SCALES = {
     "conv_seg": 3.0,
     "encoder.blocks.output.conv": 3.0,
     "decoder.blocks.output.conv": 2.0,
 }
 
 
-def _deterministic(name):
-    """Whether a tensor follows from the sizes, so that files leave it out."""
+def _is_constant(name):
+    """Return whether a tensor follows from sizes and may be absent in files."""
     return name.endswith(("relative_position_index", "num_batches_tracked"))
 
 
 def load(module, state):
-    """Loads arrays by name, none left over and none missing but constants.
+    """Load a state dict strictly, except that constants may be missing.
 
     Args:
         module: PyTorch module.
-        state: Dictionary of NumPy arrays by their names in the module.
+        state: Dictionary from names in the module to NumPy arrays.
 
     Raises:
-        KeyError: If names are missing or left over.
+        KeyError: If names are missing or unexpected.
     """
     own = module.state_dict()
-    missing = {name for name in own.keys() - state if not _deterministic(name)}
+    missing = {name for name in own.keys() - state if not _is_constant(name)}
     if missing or state.keys() - own:
-        raise KeyError(f"{sorted(missing)}, {sorted(state.keys() - own)}")
+        raise KeyError(
+            "`state` must have the names of the module's tensors. Received: "
+            f"{sorted(missing)} missing, "
+            f"{sorted(state.keys() - own)} unexpected"
+        )
     for name, values in state.items():
-        # Scalars were stored as arrays of one number.
+        # Scalars are stored as arrays with one element.
         tensor = torch.from_numpy(np.array(values)).to(own[name].dtype)
         if tensor.ndim == 1 and own[name].ndim == 0:
             tensor = tensor[0]
@@ -49,36 +53,37 @@ def load(module, state):
 
 @torch.no_grad()
 def randomize(module, seed):
-    """Draws weights that keep every branch of a module at work.
+    """Initialize a module with random weights that exercise every branch.
 
-    Weights lie on coarse grids of powers of two. A run over an example then
-    sets the statistics of batch norms near those of the example, and scales
-    and centers the logits of tokens and the decoder's colors, so that tokens
-    and colors differ from place to place. A tokenizer's weights depend on
-    the seed alone, not on what it is part of.
+    Weights are rounded to coarse grids whose steps are powers of two. Then a
+    forward pass on an example calibrates the running statistics of batch norms
+    near those of the example, and scales and centers token logits and the
+    decoder's colors, so that tokens and colors vary across positions. A
+    tokenizer's weights depend on the seed only, not on the enclosing module.
 
     Args:
         module: A backbone, `DiscreteVAE`, `Head` or `Segmenter`.
         seed: Integer.
     """
     generator = torch.Generator().manual_seed(seed)
-    drawn = set()
+    done = set()
     for part in module.modules():
         if isinstance(part, DiscreteVAE) and part is not module:
             randomize(part, seed)
-            drawn.update(part.modules())
+            done.update(part.modules())
     hooks = []
     for name, layer in module.named_modules():
-        if layer in drawn:
+        if layer in done:
             continue
         _draw_weights(layer, generator)
-        spread = next((_ANSWERS[n] for n in _ANSWERS if name.endswith(n)), None)
-        if spread or isinstance(layer, nn.BatchNorm2d):
-            settle = functools.partial(_settle, generator, spread)
-            hooks.append(layer.register_forward_pre_hook(settle))
+        scales = (s for n, s in _OUTPUT_SCALES.items() if name.endswith(n))
+        scale = next(scales, None)
+        if scale or isinstance(layer, nn.BatchNorm2d):
+            calibrate = functools.partial(_calibrate, generator, scale)
+            hooks.append(layer.register_forward_pre_hook(calibrate))
     for layer in module.modules():
-        if layer not in drawn:
-            _calm_branches(layer)
+        if layer not in done:
+            _dampen_residuals(layer)
     module.eval()
     module(draw_example(module, generator))
     for hook in hooks:
@@ -86,6 +91,7 @@ def randomize(module, seed):
 
 
 def _draw_weights(layer, generator):
+    """Sample the weights and running statistics of one layer."""
     is_norm = isinstance(layer, (nn.BatchNorm2d, nn.LayerNorm))
     gain = 1.2 if isinstance(layer, nn.Linear) else 2**0.5
     for name, weights in layer.named_parameters(recurse=False):
@@ -98,48 +104,49 @@ def _draw_weights(layer, generator):
             values = 0.5 + torch.rand(weights.shape, generator=generator)
         else:
             values = noise / (5 if is_norm else 10)
-        weights.copy_(_coarse(values))
+        weights.copy_(_round_coarsely(values))
     if isinstance(layer, nn.BatchNorm2d):
-        # The auxiliary branch, which the example does not reach, keeps these.
+        # Not overwritten in the auxiliary branch, which is not calibrated.
         noise = torch.randn(layer.num_features, generator=generator)
-        layer.running_mean.copy_(_coarse(noise / 5))
-        uneven = torch.rand(layer.num_features, generator=generator)
-        layer.running_var.copy_(_coarse(0.5 + uneven))
+        layer.running_mean.copy_(_round_coarsely(noise / 5))
+        uniform = torch.rand(layer.num_features, generator=generator)
+        layer.running_var.copy_(_round_coarsely(0.5 + uniform))
 
 
-def _calm_branches(layer):
-    """Scales what residual branches add, lest sums grow with depth."""
+def _dampen_residuals(layer):
+    """Scale residual branches, so that activations do not grow with depth."""
     if hasattr(layer, "post_gain"):
         gain = 2.0 ** round(math.log2(0.7 / layer.post_gain))
         layer.res_path.conv_4.w.mul_(gain)
-    # Whole branches would amplify rounding from block to block.
+    # Undamped branches would amplify rounding errors from block to block.
     last = getattr(layer, "norm3", getattr(layer, "norm2", None))
     if isinstance(last, nn.BatchNorm2d):
         last.weight.mul_(0.25)
 
 
-def _coarse(values):
-    """Rounds values to a grid an eighth of their size apart."""
-    size = values.square().mean().sqrt().clamp(min=1e-6)
-    step = 2.0 ** torch.log2(size / 8).floor()
+def _round_coarsely(values):
+    """Round values to a grid with steps of about an eighth of their RMS."""
+    rms = values.square().mean().sqrt().clamp(min=1e-6)
+    step = 2.0 ** torch.log2(rms / 8).floor()
     return (values / step).round() * step
 
 
-def _settle(generator, spread, layer, inputs):
-    """Fits a layer to the inputs that it is about to meet."""
+def _calibrate(generator, scale, layer, inputs):
+    """Calibrate a layer on its inputs; a forward pre-hook."""
     axes = (0, 2, 3)
     if isinstance(layer, nn.BatchNorm2d):
         means, variances = inputs[0].mean(axes), inputs[0].var(axes)
-        uneven = torch.rand(means.shape, generator=generator)
-        layer.running_mean.copy_(_coarse(means + variances.sqrt() * uneven / 4))
-        variances = _coarse(variances * (0.7 + 0.6 * uneven))
-        # A channel that is all but constant would blow later inputs up.
+        uniform = torch.rand(means.shape, generator=generator)
+        shifted = means + variances.sqrt() * uniform / 4
+        layer.running_mean.copy_(_round_coarsely(shifted))
+        variances = _round_coarsely(variances * (0.7 + 0.6 * uniform))
+        # A nearly constant channel would be amplified on other inputs.
         floor = max(float(variances.mean()) / 4, 2.0**-10)
         layer.running_var.copy_(variances.clamp(min=floor))
         return
     weights, bias = layer.parameters()
     logits = functional.conv2d(inputs[0], weights)
-    gain = 2.0 ** torch.log2(spread / logits.std(axes).mean()).round()
+    gain = 2.0 ** torch.log2(scale / logits.std(axes).mean()).round()
     noise = torch.randn(bias.shape, generator=generator)
     weights.mul_(gain)
-    bias.copy_(_coarse(noise / 4 - gain * logits.mean(axes)))
+    bias.copy_(_round_coarsely(noise / 4 - gain * logits.mean(axes)))

@@ -22,7 +22,7 @@ def preset(tmp_path):
 def test_a_preset_is_three_files(preset):
     names = sorted(path.name for path in preset.iterdir())
     assert names == ["README.md", "config.json", "model.weights.h5"]
-    assert json.loads((preset / "config.json").read_text())["format"] == 1
+    assert json.loads((preset / "config.json").read_text())["format"] == 2
     assert "DiscreteVAE" in (preset / "README.md").read_text()
 
 
@@ -114,8 +114,8 @@ def test_missing_and_damaged_files_are_named(preset):
 
     config = preset / "config.json"
     text = config.read_text()
-    config.write_text(text.replace('"format": 1', '"format": 2'))
-    with pytest.raises(ValueError, match="must have format 1"):
+    config.write_text(text.replace('"format": 2', '"format": 3'))
+    with pytest.raises(ValueError, match=r"one of the formats \(1, 2\)"):
         load(preset)
     config.write_text(text.replace("DiscreteVAE", "Discreet"))
     with pytest.raises(ValueError, match="does not describe a model"):

@@ -8,18 +8,18 @@ from gss_keras.saving.stored_weights import expanded, to_int8
 
 
 @pytest.mark.any_backend
-def test_int8_is_fine_where_a_channel_is_small():
+def test_int8_has_one_scale_per_filter():
     kernel = np.random.default_rng(0).normal(size=(3, 3, 8, 5))
     kernel *= 10.0 ** np.arange(-4, 1)
     values, scale = to_int8(kernel)
     assert values.dtype == "int8" and scale.shape == (1, 1, 1, 5)
     largest = np.abs(kernel).max(axis=(0, 1, 2))
-    apart = np.abs(values * scale - kernel).max(axis=(0, 1, 2))
-    assert (apart <= largest / 254 * 1.0001).all()
+    errors = np.abs(values * scale - kernel).max(axis=(0, 1, 2))
+    assert (errors <= largest / 254 * 1.0001).all()
 
 
 @pytest.mark.any_backend
-def test_a_depthwise_kernel_has_a_scale_for_each_channel():
+def test_int8_has_one_scale_per_channel_of_a_depthwise_kernel():
     kernel = np.array([1.0, 1e-3, 0.0])[None, None, :, None]
     values, scale = to_int8(np.repeat(kernel, 3, axis=0))
     assert scale.shape == (1, 1, 3, 1)
@@ -27,7 +27,7 @@ def test_a_depthwise_kernel_has_a_scale_for_each_channel():
     np.testing.assert_allclose(values[:1] * scale, kernel, rtol=1e-6)
 
 
-def test_a_preset_stored_in_int8_predicts_nearly_the_same(tmp_path):
+def test_features_of_a_preset_stored_in_int8(tmp_path):
     segmenter = gss_keras.GenerativeSegmenter(tiny_prior())
     sizes = {}
     for dtype in (None, "float16", "int8"):
@@ -39,8 +39,8 @@ def test_a_preset_stored_in_int8_predicts_nearly_the_same(tmp_path):
     photos = tiny_data()[0]
     features = segmenter.prior.predict(photos, verbose=0)["features"]
     stored = loaded.prior.predict(photos, verbose=0)["features"]
-    apart = np.abs(stored - features).max()
-    assert 0 < apart < 0.05 * np.abs(features).max()
+    error = np.abs(stored - features).max()
+    assert 0 < error < 0.05 * np.abs(features).max()
     for ours, theirs in zip(
         segmenter.get_weights(), loaded.get_weights(), strict=True
     ):
@@ -61,7 +61,7 @@ def kernel_bytes(file):
     return sum(sizes)
 
 
-def test_other_files_are_read_where_they_are(tmp_path):
+def test_only_int8_files_are_expanded(tmp_path):
     tiny_tokenizer().save_to_preset(tmp_path / "whole")
     path = tmp_path / "whole" / "model.weights.h5"
     with expanded(path) as read:

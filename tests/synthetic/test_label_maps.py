@@ -8,7 +8,7 @@ from gss_keras.synthetic.label_noise import add_void, roughen, smooth_noise
 pytestmark = pytest.mark.any_backend
 
 
-def test_same_seed_same_map():
+def test_maps_are_a_function_of_the_seed():
     first = draw_label_map(3, 96, 128)
     np.testing.assert_array_equal(first, draw_label_map(3, 96, 128))
     assert (first != draw_label_map(4, 96, 128)).any()
@@ -16,7 +16,7 @@ def test_same_seed_same_map():
     assert first.dtype == "uint8"
 
 
-def test_maps_hold_many_regions_of_all_sizes():
+def test_maps_contain_many_regions_of_all_sizes():
     maps = [draw_label_map(seed, 256, 320) for seed in range(12)]
     sizes = [
         size
@@ -32,7 +32,7 @@ def test_maps_hold_many_regions_of_all_sizes():
     assert all((regions < 250).sum() > 0.5 * regions.size for regions in maps)
 
 
-def test_maps_hold_thin_things_and_gaps():
+def test_maps_contain_thin_regions_and_void_pixels():
     maps = np.stack([draw_label_map(seed, 128, 128) for seed in range(20)])
     middle, left, right = maps[:, :, 3:-3], maps[:, :, :-6], maps[:, :, 6:]
     is_thin = (middle != left) & (middle != right) & (middle != IGNORE_LABEL)
@@ -40,22 +40,22 @@ def test_maps_hold_thin_things_and_gaps():
     assert 0.001 < (maps == IGNORE_LABEL).mean() < 0.2
 
 
-def test_roughen_only_moves_regions():
+def test_roughen_only_changes_boundaries():
     rng = np.random.default_rng(0)
     regions = np.zeros((64, 64), "uint8")
     regions[:, 32:] = 7
-    moved = roughen(regions, rng)
-    assert set(np.unique(moved)) == {0, 7}
-    assert (moved != regions).any()
+    rough = roughen(regions, rng)
+    assert set(np.unique(rough)) == {0, 7}
+    assert (rough != regions).any()
     is_near = np.abs(np.arange(64) - 31.5) < 16
-    np.testing.assert_array_equal(moved[:, ~is_near], regions[:, ~is_near])
+    np.testing.assert_array_equal(rough[:, ~is_near], regions[:, ~is_near])
 
 
-def test_void_is_the_only_new_region():
+def test_add_void_adds_no_other_ids():
     regions = np.zeros((64, 64), "uint8")
     regions[20:40] = 3
-    drawn = [add_void(regions, np.random.default_rng(i)) for i in range(10)]
-    assert set(np.unique(drawn)) == {0, 3, IGNORE_LABEL}
+    maps = [add_void(regions, np.random.default_rng(i)) for i in range(10)]
+    assert set(np.unique(maps)) == {0, 3, IGNORE_LABEL}
 
 
 @pytest.mark.parametrize("cell", [2, 8, 100])

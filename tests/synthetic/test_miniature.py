@@ -28,7 +28,7 @@ def test_files_are_a_function_of_the_seed(name, tmp_path):
     assert files(write(tmp_path / "c", name, seed=4)) != first
 
 
-def test_photos_and_splits_differ(tmp_path):
+def test_photos_differ_within_and_between_splits(tmp_path):
     folder = write(tmp_path / "x", counts={"train": 2, "val": 1})
     photos = [
         load("camvid", folder, split)[index]["photo"]
@@ -40,11 +40,11 @@ def test_photos_and_splits_differ(tmp_path):
 
 def test_cityscapes_layout(tmp_path):
     folder = miniature.write("cityscapes", tmp_path / "x", size=(32, 64))
-    found = {name for name in files(folder) if "/val/" in name}
-    assert found == {
-        f"{kind}/val/{city}/{city}_00000{number}_000019_{ending}.png"
+    names = {name for name in files(folder) if "/val/" in name}
+    assert names == {
+        f"{kind}/val/{city}/{city}_00000{number}_000019_{suffix}.png"
         for number, city in enumerate(("frankfurt", "lindau"))
-        for kind, ending in (
+        for kind, suffix in (
             ("leftImg8bit", "leftImg8bit"),
             ("gtFine", "gtFine_labelIds"),
             ("gtFine", "gtFine_color"),
@@ -53,7 +53,7 @@ def test_cityscapes_layout(tmp_path):
     }
 
 
-def test_masks_show_many_classes_and_unlabeled_areas(tmp_path):
+def test_masks_contain_many_classes_and_unlabeled_areas(tmp_path):
     folder = miniature.write("cityscapes", tmp_path / "x")
     source = load("cityscapes", folder, "train")
     masks = np.stack([source[index]["mask"] for index in range(len(source))])
@@ -61,31 +61,31 @@ def test_masks_show_many_classes_and_unlabeled_areas(tmp_path):
     assert 0.02 < (masks == 255).mean() < 0.3
 
 
-def test_ids_are_those_of_the_files_of_each_data_set(tmp_path):
+def test_cityscapes_files_contain_label_ids(tmp_path):
     folder = miniature.write("cityscapes", tmp_path / "x", size=(32, 64))
     ids = set()
     for path in folder.glob("gtFine/train/*/*_labelIds.png"):
-        with Image.open(path) as picture:
-            ids |= set(np.unique(picture).tolist())
-    # Raw ids: beyond the 19 of the benchmark, void ones among them.
+        with Image.open(path) as image:
+            ids |= set(np.unique(image).tolist())
+    # Label ids, not the 19 class ids, with void ids among them.
     assert max(ids) > 19
     assert ids & {0, 1, 3, 4, 5}
     for path in folder.glob("gtFine/test/*/*_labelIds.png"):
-        with Image.open(path) as picture:
-            assert set(np.unique(picture).tolist()) <= {1, 3}
+        with Image.open(path) as image:
+            assert set(np.unique(image).tolist()) <= {1, 3}
 
 
-def test_a_second_call_uses_what_is_there(tmp_path):
+def test_existing_miniatures_are_reused(tmp_path):
     folder = write(tmp_path / "deep" / "x")
-    stamp = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    times = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     assert write(folder) == folder
     assert {
         path: path.stat().st_mtime_ns for path in folder.rglob("*")
-    } == stamp
+    } == times
     assert [path.name for path in folder.parent.iterdir()] == ["x"]
 
 
-def test_other_folders_are_left_alone(tmp_path):
+def test_other_folders_are_not_overwritten(tmp_path):
     folder = write(tmp_path / "x")
     with pytest.raises(ValueError, match="`folder` must not exist.*'seed': 0"):
         write(folder, seed=1)
@@ -100,12 +100,12 @@ def test_other_folders_are_left_alone(tmp_path):
         (dict(name="imagenet"), "`name` must be a data set"),
         (dict(counts={"training": 1}), "`counts` must .*train, val, test"),
         (dict(counts={}), "`counts` must be a dict"),
-        (dict(counts={"train": 0}), "`count` must hold ints of at least 1"),
-        (dict(size=(8, 64)), "`size` must hold ints of at least 16"),
-        (dict(seed=-1), "`seed` must hold ints of at least 0"),
+        (dict(counts={"train": 0}), "`count` must be an int of at least 1"),
+        (dict(size=(8, 64)), "`size` must be a pair of ints of at least 16"),
+        (dict(seed=-1), "`seed` must be an int of at least 0"),
     ],
 )
-def test_bad_arguments(kwargs, message, tmp_path):
+def test_invalid_arguments_raise(kwargs, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         write(tmp_path / "x", **kwargs)
     assert not list(tmp_path.iterdir())

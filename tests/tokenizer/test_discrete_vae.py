@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from gss_keras.tokenizer.blocks import Halving
+from gss_keras.tokenizer.blocks import MaxPool2x2
 from gss_keras.tokenizer.discrete_vae import DiscreteVAE
 from weights_conversion.dalle import load_weights
 
@@ -25,7 +25,7 @@ def channels_last(array):
 
 @pytest.fixture(scope="module")
 def golden():
-    """Read the fixture; kernels are whole numbers times a step."""
+    """Load the golden file; kernels are stored as integers times a step."""
     arrays = dict(np.load(GOLDEN))
     for name in [name for name in arrays if name.startswith("step/")]:
         kernel = "sd/" + name.removeprefix("step/")
@@ -76,8 +76,8 @@ def test_golden_decoded_probabilities(golden, dalle):
     )
 
 
-def test_same_as_dall_e_package():
-    """Compare with the released modules at random weights."""
+def test_equals_the_dall_e_package():
+    """Compare with the released modules with random weights."""
     torch = pytest.importorskip("torch")
     decoder_module = pytest.importorskip("dall_e.decoder")
     encoder_module = pytest.importorskip("dall_e.encoder")
@@ -100,7 +100,7 @@ def test_same_as_dall_e_package():
     with torch.no_grad():
         logits = encoder(pixels)
         one_hot = torch.nn.functional.one_hot(logits.argmax(1), 40)
-        painted = torch.sigmoid(decoder(one_hot.permute(0, 3, 1, 2).float()))
+        decoded = torch.sigmoid(decoder(one_hot.permute(0, 3, 1, 2).float()))
     expected = channels_last(logits.numpy())
     np.testing.assert_allclose(
         ops.convert_to_numpy(tokenizer.encode_logits(maskige)),
@@ -109,7 +109,7 @@ def test_same_as_dall_e_package():
         atol=1e-4 * expected.std(),
     )
     expected = np.clip(
-        (channels_last(painted.numpy())[..., :3] - 0.1) / 0.8, 0, 1
+        (channels_last(decoded.numpy())[..., :3] - 0.1) / 0.8, 0, 1
     )
     np.testing.assert_allclose(
         ops.convert_to_numpy(tokenizer(maskige)),
@@ -119,7 +119,7 @@ def test_same_as_dall_e_package():
     )
 
 
-def test_tokens_are_the_largest_logits():
+def test_tokens_are_the_argmax_of_the_logits():
     tokenizer = DiscreteVAE(**SMALL)
     maskige = keras.random.uniform((2, 12, 20, 3), seed=1)
     logits = ops.convert_to_numpy(tokenizer.encode_logits(maskige))
@@ -129,27 +129,27 @@ def test_tokens_are_the_largest_logits():
     np.testing.assert_array_equal(tokens, logits.argmax(-1))
 
 
-def test_one_hot_tokens_decode_like_tokens():
+def test_one_hot_tokens_are_decoded_like_tokens():
     tokenizer = DiscreteVAE(**SMALL)
     tokens = np.arange(24).reshape(1, 4, 6)
     maskige = ops.convert_to_numpy(tokenizer.decode(tokens))
     probabilities = np.eye(24, dtype="float32")[tokens]
-    soft = ops.convert_to_numpy(tokenizer.decode(probabilities))
+    from_probabilities = ops.convert_to_numpy(tokenizer.decode(probabilities))
     assert maskige.shape == (1, 16, 24, 3)
     assert maskige.min() >= 0 and maskige.max() <= 1
     assert maskige.std() > 1e-3
-    np.testing.assert_allclose(maskige, soft, atol=1e-5)
+    np.testing.assert_allclose(maskige, from_probabilities, atol=1e-5)
 
 
 @pytest.mark.parametrize("groups", [1, 2, 3])
-def test_stride_follows_groups(groups):
+def test_stride_depends_on_the_number_of_groups(groups):
     tokenizer = DiscreteVAE(**(SMALL | {"groups": groups}))
     assert tokenizer.stride == 2 ** (groups - 1)
     tokens = tokenizer.encode(ops.zeros((1, 8, 8, 3)))
     assert tuple(tokens.shape) == (1, *[8 // tokenizer.stride] * 2)
 
 
-def test_saved_model_predicts_the_same(tmp_path):
+def test_predictions_are_the_same_after_loading(tmp_path):
     sizes = SMALL | {"width_multipliers": [1, 3, 4], "output_channels": 3}
     tokenizer = DiscreteVAE(**sizes, input_kernel=3, residual_gain=0.5)
     maskige = np.random.default_rng(0).uniform(size=(1, 8, 12, 3))
@@ -157,11 +157,13 @@ def test_saved_model_predicts_the_same(tmp_path):
     tokenizer.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.get_config() == tokenizer.get_config()
-    np.testing.assert_allclose(loaded.predict(maskige, verbose=0), expected)
+    np.testing.assert_allclose(
+        loaded.predict(maskige, verbose=0), expected, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(
-    "wrong, message",
+    "arguments, message",
     [
         ({"codebook_size": 0}, "`codebook_size` must be a positive integer"),
         ({"groups": 2.5}, "`groups` must be a positive integer"),
@@ -170,12 +172,12 @@ def test_saved_model_predicts_the_same(tmp_path):
         ({"width_multipliers": (1, 2)}, "`width_multipliers` must hold one"),
     ],
 )
-def test_wrong_arguments(wrong, message):
+def test_invalid_arguments_are_errors(arguments, message):
     with pytest.raises(ValueError, match=message):
-        DiscreteVAE(**(SMALL | wrong))
+        DiscreteVAE(**(SMALL | arguments))
 
 
-def test_wrong_maskiges():
+def test_invalid_maskiges_are_errors():
     tokenizer = DiscreteVAE(**SMALL)
     with pytest.raises(ValueError, match="multiples of the stride 4"):
         tokenizer.encode(ops.zeros((1, 8, 10, 3)))
@@ -184,16 +186,16 @@ def test_wrong_maskiges():
 
 
 @pytest.mark.parametrize("size", [(6, 4), (7, 5)])
-def test_halving_is_keras_maximum_pooling_gradients_too(size):
+def test_max_pooling_and_its_gradients_equal_keras(size):
     maps = np.random.default_rng(0).normal(size=(2, *size, 3))
     maps = maps.astype("float32")
-    pooled = Halving()(ops.convert_to_tensor(maps))
+    pooled = MaxPool2x2()(ops.convert_to_tensor(maps))
     expected = keras.layers.MaxPooling2D(2)(maps)
     np.testing.assert_array_equal(
         ops.convert_to_numpy(pooled), ops.convert_to_numpy(expected)
     )
     kernels = []
-    for layer in (Halving(), keras.layers.MaxPooling2D(2)):
+    for layer in (MaxPool2x2(), keras.layers.MaxPooling2D(2)):
         keras.utils.set_random_seed(0)
         model = keras.Sequential(
             [keras.layers.Conv2D(2, 1, name="convolution"), layer]
@@ -202,3 +204,14 @@ def test_halving_is_keras_maximum_pooling_gradients_too(size):
         model.fit(maps, 0 * ops.convert_to_numpy(expected)[..., :2], verbose=0)
         kernels.append(model.get_weights()[0])
     np.testing.assert_allclose(*kernels, atol=1e-6)
+
+
+def test_max_pooling_is_registered_under_its_earlier_name():
+    config = {
+        "module": "gss_keras.tokenizer.blocks",
+        "class_name": "Halving",
+        "config": {"name": "halving"},
+        "registered_name": "gss_keras>Halving",
+    }
+    layer = keras.saving.deserialize_keras_object(config)
+    assert isinstance(layer, MaxPool2x2)

@@ -6,7 +6,7 @@ import pytest
 import gss_keras
 
 
-def test_recipe_writes_a_preset(tmp_path, capsys):
+def test_the_recipe_saves_a_preset(tmp_path, capsys):
     pytest.importorskip("tyro")
     file = pathlib.Path(__file__).parents[2] / "recipes" / "train_tokenizer.py"
     specification = importlib.util.spec_from_file_location("recipe", file)

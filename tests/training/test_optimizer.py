@@ -29,24 +29,24 @@ def test_schedule_without_warmup_starts_at_the_full_rate():
     assert float(WarmupPolynomialDecay(0.5, steps=10)(0)) == 0.5
 
 
-def test_schedule_survives_its_config():
+def test_schedule_config_round_trip():
     schedule = WarmupPolynomialDecay(0.1, 100, 10, 0.9, 1e-3)
     twin = WarmupPolynomialDecay.from_config(schedule.get_config())
     assert float(twin(7)) == float(schedule(7))
 
 
-def test_norms_and_biases_do_not_decay():
+def test_norms_and_biases_have_no_weight_decay():
     inputs = keras.Input((4,))
     outputs = keras.layers.LayerNormalization(name="norm")(inputs)
     outputs = keras.layers.Dense(2, bias_initializer="ones")(outputs)
     model = keras.Model(inputs, outputs)
     model.compile(adamw(1e-2, 10, 0, weight_decay=0.5), "mse")
     before = {w.path: keras.ops.convert_to_numpy(w) for w in model.weights}
-    # Zero input: the kernel gets no gradient and moves by decay alone; the
-    # target equals the output, so that nothing else moves at all.
+    # With zero input, the kernel has no gradient and changes by weight decay
+    # only; the target equals the output, so that nothing else changes.
     model.fit(np.zeros((1, 4)), np.ones((1, 2)), verbose=0)
     for weight in model.weights:
-        moved = np.any(
+        changed = np.any(
             keras.ops.convert_to_numpy(weight) != before[weight.path]
         )
-        assert moved == ("kernel" in weight.path), weight.path
+        assert changed == ("kernel" in weight.path), weight.path

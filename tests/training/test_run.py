@@ -1,4 +1,4 @@
-"""Whole trainings in small, and what they refuse."""
+"""Training runs: folders, settings, stages and errors."""
 
 import dataclasses
 import json
@@ -22,21 +22,21 @@ def settings(folder, **kwargs):
     return training.Settings(**(defaults | kwargs))
 
 
-def test_a_missing_folder_is_explained(tmp_path):
-    asked = settings(tmp_path / "out", debug=False)
+def test_a_missing_data_dir_raises(tmp_path):
+    without = settings(tmp_path / "out", debug=False)
     with pytest.raises(ValueError, match="leftImg8bit(.|\n)*--debug"):
-        training.Run(asked, "cityscapes")
-    asked = settings(tmp_path / "out", debug=False, data_dir=tmp_path / "no")
+        training.Run(without, "cityscapes")
+    wrong = settings(tmp_path / "out", debug=False, data_dir=tmp_path / "no")
     with pytest.raises(ValueError, match="no"):
-        training.Run(asked, "cityscapes").open("train")
+        training.Run(wrong, "cityscapes").open("train")
 
 
-def test_a_folder_with_other_settings_is_not_mixed(tmp_path):
+def test_other_settings_in_the_output_folder_raise(tmp_path):
     training.Run(settings(tmp_path), "camvid")
     saved = json.loads((tmp_path / "settings.json").read_text())
     assert saved["tokenizer"] == "maskige"
-    free = {"machine": training.Machine(workers=1), "stages": ("prior",)}
-    training.Run(settings(tmp_path, **free), "camvid")
+    changeable = {"machine": training.Machine(workers=1), "stages": ("prior",)}
+    training.Run(settings(tmp_path, **changeable), "camvid")
     with pytest.raises(ValueError, match="other settings: head, seed differ"):
         training.Run(
             settings(
@@ -46,19 +46,20 @@ def test_a_folder_with_other_settings_is_not_mixed(tmp_path):
         )
 
 
-def test_stages_need_those_before_them(tmp_path):
+def test_a_stage_needs_the_stages_before_it(tmp_path):
     run = training.Run(settings(tmp_path, stages=("prior",)), "camvid")
-    with pytest.raises(ValueError, match="'posterior' is not done.*first"):
+    message = "'posterior' has not been run.*first"
+    with pytest.raises(ValueError, match=message):
         run.posterior(run.open("train"))
 
 
-def test_an_output_that_cannot_be_written(tmp_path):
+def test_an_unwritable_output_folder_raises(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         training.Run(settings(tmp_path / "file" / "out"), "camvid")
 
 
-def test_backbones_are_found_by_name(tmp_path, monkeypatch):
+def test_build_backbone_by_name(tmp_path, monkeypatch):
     monkeypatch.setenv("GSS_KERAS_HOME", str(tmp_path))
     with pytest.raises(ValueError, match="resnet101"):
         training.build_backbone("resnet_101")
@@ -71,18 +72,18 @@ def test_backbones_are_found_by_name(tmp_path, monkeypatch):
         assert training.build_backbone(name).count_params() > 0
 
 
-def test_the_command_line_ends_with_one_message(monkeypatch, capsys):
+def test_the_command_line_reports_errors_in_one_message(monkeypatch, capsys):
     def main(settings):
-        raise ValueError(f"`fit` must be so. Received: {settings}")
+        raise ValueError(f"`fit` must be 1. Received: {settings}")
 
     @dataclasses.dataclass(frozen=True)
     class Settings:
         fit: int = 1
 
     monkeypatch.setattr("sys.argv", ["recipe", "--fit", "3"])
-    with pytest.raises(SystemExit, match="error: `fit` must be so.*3"):
+    with pytest.raises(SystemExit, match="error: `fit` must be 1.*3"):
         training.run_recipe(main, Settings, "A recipe.")
     monkeypatch.setenv("GSS_KERAS_TRACEBACK", "1")
-    with pytest.raises(ValueError, match="must be so"):
+    with pytest.raises(ValueError, match="must be 1"):
         training.run_recipe(main, Settings, "A recipe.")
     assert not capsys.readouterr().out

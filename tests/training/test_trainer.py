@@ -33,10 +33,10 @@ def run(*arguments):
     )
 
 
-def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path):
+def test_a_killed_training_resumes_exactly(tmp_path):
     generator = np.random.default_rng(0)
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    done = run(whole)
+    uninterrupted, killed = tmp_path / "uninterrupted", tmp_path / "killed"
+    done = run(uninterrupted)
     assert done.returncode == 0, done.stderr
     points = [
         ("batch", generator.integers(2, 6)),
@@ -44,7 +44,7 @@ def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path):
         ("rename", 1),
         ("batch", generator.integers(1, 4)),
     ]
-    # No backend changes how a checkpoint is written.
+    # How a checkpoint is written does not depend on the backend.
     if keras.backend.backend() != "tensorflow":
         points = points[:1]
     for point, count in points:
@@ -54,25 +54,25 @@ def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path):
     assert done.returncode == 0, done.stderr
     one, other = (
         list(np.load(folder / "final.npz").values())
-        for folder in (whole, killed)
+        for folder in (uninterrupted, killed)
     )
     assert_equal(one, other)
     names = [path.name for path in (killed / "checkpoints").iterdir()]
     assert not [name for name in names if name.startswith(".")]
-    curves = [(f / "curve.csv").read_text() for f in (whole, killed)]
+    curves = [(f / "curve.csv").read_text() for f in (uninterrupted, killed)]
     assert curves[0] == curves[1]
 
 
-class StoppedError(Exception):
+class CrashError(Exception):
     pass
 
 
 def interrupt(step):  # noqa: ARG001
-    raise StoppedError
+    raise CrashError
 
 
 @pytest.mark.any_backend
-def test_random_state_is_part_of_a_checkpoint(tmp_path):
+def test_a_checkpoint_contains_the_rng_state(tmp_path):
     prior, _ = train(tmp_path)
     record = tmp_path / "checkpoints" / "step_000000006" / "progress.json"
     names = json.loads(record.read_text())["variables"]
@@ -89,12 +89,12 @@ def test_curve_and_checkpoints(tmp_path):
     assert [row["step"] for row in rows] == [2, 4, 6]
     assert [row.get("val_mIoU") for row in rows] == [None, -4.0, None]
     with open(tmp_path / "curve.csv") as file:
-        read = list(csv.DictReader(file))
-    assert [float(line["loss"]) for line in read] == [r["loss"] for r in rows]
+        saved = list(csv.DictReader(file))
+    assert [float(row["loss"]) for row in saved] == [r["loss"] for r in rows]
     kept = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
     assert kept == ["step_000000004", "step_000000006"]
     assert int(prior.optimizer.iterations) == 6
-    # Done: the same call loads and does not train.
+    # The training is finished: the same call only loads.
     again, rows_again = train(tmp_path)
     assert rows_again == rows
     assert_equal(values(again), values(prior))
@@ -110,20 +110,20 @@ def test_tensorboard(tmp_path):
 
 
 @pytest.mark.any_backend
-def test_going_on_repeats_no_validation_and_no_random_numbers(tmp_path):
-    straight, _ = train(tmp_path / "straight")
-    with pytest.raises(StoppedError):
-        train(tmp_path / "stopped", validate=interrupt)
-    resumed, rows = train(tmp_path / "stopped")
-    assert_equal(values(resumed), values(straight))
+def test_an_interrupted_training_resumes_exactly(tmp_path):
+    uninterrupted, _ = train(tmp_path / "uninterrupted")
+    with pytest.raises(CrashError):
+        train(tmp_path / "interrupted", validate=interrupt)
+    resumed, rows = train(tmp_path / "interrupted")
+    assert_equal(values(resumed), values(uninterrupted))
     assert [row["step"] for row in rows] == [2, 4, 6]
 
 
-def test_averaged_weights_are_validated_and_kept(tmp_path):
-    seen = {}
+def test_averaged_weights_are_validated_and_saved(tmp_path):
+    validated = {}
 
     def validate(step):
-        seen[step] = values(prior)
+        validated[step] = values(prior)
         return {"val_mIoU": 0.0}
 
     prior = build()
@@ -138,13 +138,13 @@ def test_averaged_weights_are_validated_and_kept(tmp_path):
         array
         for name, array in zip(names, state, strict=True)
         if "average" in name and array.shape == state[index].shape
-        and np.allclose(array, seen[4][index], atol=1e-6)
+        and np.allclose(array, validated[4][index], atol=1e-6)
     )  # fmt: skip
     assert np.abs(average - state[index]).max() > 1e-4
 
 
 @pytest.mark.any_backend
-def test_the_best_checkpoint_is_kept_and_can_be_the_result(tmp_path):
+def test_the_best_checkpoint_is_kept_and_restored(tmp_path):
     scores = {1: 5.0, 2: 9.0, 3: 1.0, 4: 2.0, 5: 3.0, 6: 4.0}
     watch = training.Watch(1, 1, recent=1, best=True)
     prior = build()
@@ -157,15 +157,15 @@ def test_the_best_checkpoint_is_kept_and_can_be_the_result(tmp_path):
     training.train_stage(prior, batches, SCHEDULE, watch, tmp_path, validate)
     kept = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
     assert kept == ["step_000000002", "step_000000006"]
-    learned = {id(variable) for variable in prior.trainable_variables}
+    trainable = {id(variable) for variable in prior.trainable_variables}
     for variable, array in zip(prior.training_state(), states[2], strict=True):
-        if id(variable) in learned:
-            now = ops.convert_to_numpy(variable)
-            np.testing.assert_allclose(now, array, atol=1e-6)
+        if id(variable) in trainable:
+            value = ops.convert_to_numpy(variable)
+            np.testing.assert_allclose(value, array, atol=1e-6)
 
 
 @pytest.mark.any_backend
-def test_a_loss_that_is_no_number_ends_the_training(tmp_path):
+def test_a_nan_loss_stops_the_training(tmp_path):
     prior = build()
 
     true_loss = prior.compute_loss
@@ -181,7 +181,8 @@ def test_a_loss_that_is_no_number_ends_the_training(tmp_path):
 
 @pytest.mark.any_backend
 def test_a_full_disk_loses_no_checkpoint(tmp_path, monkeypatch):
-    with pytest.raises(StoppedError):
+    message = "No space.*intact checkpoint: step 2.*again"
+    with pytest.raises(CrashError):
         train(tmp_path, validate=interrupt)
 
     def full(*args, **kwargs):  # noqa: ARG001
@@ -189,14 +190,14 @@ def test_a_full_disk_loses_no_checkpoint(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(np, "savez", full)
-        with pytest.raises(OSError, match="No space.*whole: step 2.*again"):
+        with pytest.raises(OSError, match=message):
             train(tmp_path)
     kept = [path.name for path in (tmp_path / "checkpoints").iterdir()]
     assert kept == ["step_000000002"]
     train(tmp_path)
 
 
-def test_a_broken_file_ends_the_training_with_its_own_error(tmp_path):
+def test_the_error_of_a_broken_file_is_raised_unchanged(tmp_path):
     class Broken(Memory):
         def __getitem__(self, index):
             if index == 3:
@@ -211,7 +212,7 @@ def test_a_broken_file_ends_the_training_with_its_own_error(tmp_path):
 
 
 @pytest.mark.any_backend
-def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+def test_a_checkpoint_of_another_model_raises(tmp_path):
     train(tmp_path)
     other = build(training.Schedule(6, 1e-2, batch_size=4))
     with pytest.raises(ValueError, match="another model or optimizer"):
@@ -219,7 +220,7 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
 
 
 @pytest.mark.any_backend
-def test_steps_must_end_with_a_checkpoint(tmp_path):
+def test_steps_must_be_a_multiple_of_save_every(tmp_path):
     with pytest.raises(ValueError, match="`save_every` must divide"):
         training.train_stage(
             build(), batches, SCHEDULE, training.Watch(8, 4), tmp_path
@@ -227,7 +228,7 @@ def test_steps_must_end_with_a_checkpoint(tmp_path):
 
 
 @pytest.mark.any_backend
-def test_settings_that_do_not_fit():
+def test_inconsistent_settings_raise():
     with pytest.raises(ValueError, match="`accumulate` must divide"):
         training.Schedule(1, 1.0, batch_size=5, accumulate=2)
     with pytest.raises(ValueError, match="`save_every` must divide"):

@@ -20,8 +20,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 FORMATS = pytest.mark.parametrize("is_zip", [True, False], ids=["zip", "old"])
 
 
-def write_old(path, content, keys=()):
-    """Write what precedes the storages in PyTorch's old format."""
+def write_legacy(path, content, keys=()):
+    """Write a file of PyTorch's legacy format without storages."""
     system = {"protocol_version": 1001, "little_endian": True}
     parts = (0x1950A86A20F9469CFC6C, 1001, system, content, list(keys))
     data = b"".join(
@@ -42,15 +42,15 @@ def write_zip(path, content, storages=()):
 
 
 def write(path, content, is_zip):
-    (write_zip if is_zip else write_old)(path, content)
+    (write_zip if is_zip else write_legacy)(path, content)
 
 
 def save(torch, value, path, is_zip):
     torch.save(value, path, _use_new_zipfile_serialization=is_zip)
 
 
-class Calling:
-    """Pickles as a call of a function."""
+class Call:
+    """Object that is pickled as a function call."""
 
     def __init__(self, function, *args):
         self.call = function, args
@@ -59,14 +59,15 @@ class Calling:
         return self.call
 
 
-class Deeper(Calling):
-    """Pickles as a call whose result is given a state."""
+class CallInState(Call):
+    """Object that is pickled with a function call in its state."""
 
     def __reduce__(self):
-        return collections.OrderedDict, (), {"_metadata": Calling(*self.call)}
+        return collections.OrderedDict, (), {"_metadata": Call(*self.call)}
 
 
-def evils(flag):
+def exploits(flag):
+    """Return malicious function calls by the name of the function."""
     command = f"touch {flag}"
     code = f"open({str(flag)!r}, 'w')"
     return {
@@ -80,28 +81,31 @@ def evils(flag):
 
 
 def names():
-    return sorted(evils("x"))
+    return sorted(exploits("x"))
 
 
 def nested(evil):
+    """Return checkpoints with a malicious call, by its place."""
     return {
         "on its own": evil,
         "as a tensor": {"state_dict": {"fc.weight": evil}},
         "beside the tensors": {"state_dict": {}, "meta": [(1, evil)]},
-        "as a key of a set": {"state_dict": {"fc": [Calling(set, [evil])]}},
-        "as a state": {"state_dict": Deeper(*evil.call)},
+        "as a key of a set": {"state_dict": {"fc": [Call(set, [evil])]}},
+        "as a state": {"state_dict": CallInState(*evil.call)},
     }
 
 
 @FORMATS
-@pytest.mark.parametrize("place", sorted(nested(Calling(len, []))))
+@pytest.mark.parametrize("place", sorted(nested(Call(len, []))))
 @pytest.mark.parametrize("name", names())
 @pytest.mark.parametrize("protocol", [2, 4])
-def test_no_code_of_a_file_is_run(tmp_path, name, place, is_zip, protocol):
+def test_no_code_from_a_file_is_executed(
+    tmp_path, name, place, is_zip, protocol
+):
     flag, path = tmp_path / "flag", tmp_path / "evil.pth"
-    evil = Calling(*evils(flag)[name])
+    evil = Call(*exploits(flag)[name])
     content = pickle.dumps(nested(evil)[place], protocol)
-    # The attack is real: Python's own unpickler falls for it.
+    # The exploit works with Python's own unpickler.
     if name == "posix.system" and place == "on its own":
         pickle.loads(content)
         assert flag.exists()
@@ -111,9 +115,9 @@ def test_no_code_of_a_file_is_run(tmp_path, name, place, is_zip, protocol):
         checkpoints.read_checkpoint,
         lambda p: read_module(p, "dall_e.encoder.Encoder", []),
     ):
-        # The module's name depends on the protocol.
-        called = name.split(".")[1]
-        message = rf"evil.pth asks for `\w+\.(?i:{called})`"
+        # The name of the module depends on the protocol.
+        function = name.split(".")[1]
+        message = rf"evil.pth references `\w+\.(?i:{function})`"
         with pytest.raises(ValueError, match=message):
             read(path)
     assert [file.name for file in tmp_path.iterdir()] == ["evil.pth"]
@@ -123,7 +127,7 @@ def test_no_code_of_a_file_is_run(tmp_path, name, place, is_zip, protocol):
 @pytest.mark.parametrize(
     "name",
     [
-        # Reachable from what is allowed, by attributes or by likeness.
+        # Attributes of allowed functions, or similar names.
         "torch._utils\n_rebuild_tensor_v2.__globals__",
         "torch\nload",
         "torch.storage\n_load_from_bytes",
@@ -137,25 +141,25 @@ def test_no_code_of_a_file_is_run(tmp_path, name, place, is_zip, protocol):
         "weights_conversion.safe_pickle\nModule",
     ],
 )
-def test_only_listed_names_are_given(tmp_path, name, is_zip):
+def test_only_names_on_the_allowlist_are_resolved(tmp_path, name, is_zip):
     path = tmp_path / "evil.pth"
     module, function = name.split("\n")
     write(path, b"\x80\x02c" + name.encode() + b"\n)R.", is_zip)
-    with pytest.raises(ValueError, match=f"asks for `{module}.{function}`"):
+    with pytest.raises(ValueError, match=f"references `{module}.{function}`"):
         checkpoints.read_checkpoint(path)
-    # The same by the opcode of newer protocols, which takes dotted names.
+    # The same with the opcode of newer protocols, which allows dotted names.
     texts = b"".join(
         b"\x8c" + bytes([len(text)]) + text.encode()
         for text in (module, function)
     )
     write(path, b"\x80\x04" + texts + b"\x93.", is_zip)
-    with pytest.raises(ValueError, match=f"asks for `{module}.{function}`"):
+    with pytest.raises(ValueError, match=f"references `{module}.{function}`"):
         checkpoints.read_checkpoint(path)
 
 
-def test_the_header_of_the_old_format_runs_nothing(tmp_path):
+def test_no_code_from_a_legacy_header_is_executed(tmp_path):
     flag, path = tmp_path / "flag", tmp_path / "evil.pth"
-    evil = pickle.dumps(Calling(os.system, f"touch {flag}"), protocol=2)
+    evil = pickle.dumps(Call(os.system, f"touch {flag}"), protocol=2)
     magic = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
     version = pickle.dumps(1001, protocol=2)
     for content in (evil, magic + evil, magic + version + evil):
@@ -163,7 +167,7 @@ def test_the_header_of_the_old_format_runs_nothing(tmp_path):
         with pytest.raises(ValueError, match=r"evil\.pth"):
             checkpoints.read_checkpoint(path)
     keys = pickle.dumps({"a": 1}, protocol=2) + evil
-    write_old(path, keys)
+    write_legacy(path, keys)
     with pytest.raises(ValueError, match="system"):
         checkpoints.read_checkpoint(path)
     assert not flag.exists()
@@ -176,7 +180,7 @@ def test_the_header_of_the_old_format_runs_nothing(tmp_path):
 @pytest.mark.parametrize(
     "state", [b"}U\x04nameU\x04evils", b"N}U\x04nameK\x01s\x86"]
 )
-def test_a_pickle_alters_no_stand_in(tmp_path, target, state, is_zip):
+def test_a_pickle_cannot_modify_placeholders(tmp_path, target, state, is_zip):
     path = tmp_path / "evil.pth"
     before = dict(vars(safe_pickle.Module))
     write(path, b"\x80\x02c" + target.encode() + b"\n" + state + b"b.", is_zip)
@@ -186,7 +190,7 @@ def test_a_pickle_alters_no_stand_in(tmp_path, target, state, is_zip):
 
 
 @FORMATS
-def test_reads_what_pytorch_saves(tmp_path, is_zip):
+def test_reads_tensors_saved_by_pytorch(tmp_path, is_zip):
     torch = pytest.importorskip("torch")
     generator = torch.Generator().manual_seed(0)
     whole = torch.randn(6, 5, generator=generator)
@@ -212,16 +216,16 @@ def test_reads_what_pytorch_saves(tmp_path, is_zip):
         assert tensors[name].dtype == expected.dtype
         np.testing.assert_array_equal(tensors[name], expected)
         assert not (tensor.numel() and tensors[name].flags.writeable)
-    brains = whole.bfloat16()
-    save(torch, {"b": brains, "t": brains.T}, tmp_path / "b.pth", is_zip)
+    bfloats = whole.bfloat16()
+    save(torch, {"b": bfloats, "t": bfloats.T}, tmp_path / "b.pth", is_zip)
     tensors = checkpoints.read_checkpoint(tmp_path / "b.pth")
-    np.testing.assert_array_equal(tensors["b"], brains.float().numpy())
-    np.testing.assert_array_equal(tensors["t"], brains.float().numpy().T)
+    np.testing.assert_array_equal(tensors["b"], bfloats.float().numpy())
+    np.testing.assert_array_equal(tensors["t"], bfloats.float().numpy().T)
 
 
 @FORMATS
 @pytest.mark.parametrize("key", ["state_dict", "model"])
-def test_reads_what_lies_beside_the_tensors(tmp_path, key, is_zip):
+def test_reads_the_other_entries_of_a_checkpoint(tmp_path, key, is_zip):
     torch = pytest.importorskip("torch")
     meta = {
         "config": "model = dict(type='EncoderDecoder')\n",
@@ -243,11 +247,12 @@ def test_reads_what_lies_beside_the_tensors(tmp_path, key, is_zip):
     optimizer = {"state": {0: {"step": torch.tensor(7.0)}}}
     content = {key: layer.state_dict(), "meta": meta, "optimizer": optimizer}
     save(torch, content, tmp_path / "a.pth", is_zip)
-    tensors, others = checkpoints.read_checkpoint_with_meta(tmp_path / "a.pth")
+    path = tmp_path / "a.pth"
+    tensors, entries = checkpoints.read_checkpoint_with_meta(path)
     assert list(tensors) == list(layer.state_dict())
-    assert set(others) == {"meta", "optimizer"}
-    assert others["optimizer"]["state"][0]["step"] == 7
-    received = others["meta"]
+    assert set(entries) == {"meta", "optimizer"}
+    assert entries["optimizer"]["state"][0]["step"] == 7
+    received = entries["meta"]
     expected = meta | {"device": "cuda:1", "dtype": "torch.float16"}
     assert list(received) == list(expected)
     for name, value in expected.items():
@@ -256,10 +261,10 @@ def test_reads_what_lies_beside_the_tensors(tmp_path, key, is_zip):
     assert received["size"] == (2, 3) and received["seen"] == {1, 2}
 
 
-def test_a_list_may_hold_itself(tmp_path):
-    knot = []
-    knot.append(knot)
-    write_zip(tmp_path / "a.pth", knot)
+def test_a_list_may_contain_itself(tmp_path):
+    cycle = []
+    cycle.append(cycle)
+    write_zip(tmp_path / "a.pth", cycle)
     received = torch_files.load(tmp_path / "a.pth")
     assert received[0] is received
     bomb = ["x"]
@@ -271,9 +276,9 @@ def test_a_list_may_hold_itself(tmp_path):
 
 @FORMATS
 @pytest.mark.parametrize("put", [b"r\xff\xff\xff\x7f", b"p2147483647\n"])
-def test_a_huge_memo_is_refused(tmp_path, put, is_zip):
+def test_a_huge_memo_index_is_an_error(tmp_path, put, is_zip):
     write(tmp_path / "a.pth", b"\x80\x02}" + put + b".", is_zip)
-    with pytest.raises(ValueError, match="a memo of 2147483647 entries"):
+    with pytest.raises(ValueError, match="memo index 2147483647"):
         checkpoints.read_checkpoint(tmp_path / "a.pth")
 
 
@@ -295,38 +300,38 @@ def test_truncated_files_are_errors(tmp_path, is_zip):
 
 
 @FORMATS
-def test_damaged_files_are_errors_or_tensors(tmp_path, is_zip):
-    """Any byte of the pickle may be wrong; no other error may come of it."""
+def test_corrupt_files_are_errors_or_tensors(tmp_path, is_zip):
+    """A corrupt byte of the pickle may only raise this kind of error."""
     torch = pytest.importorskip("torch")
-    path = tmp_path / "damaged.pth"
+    path = tmp_path / "corrupt.pth"
     save(torch, {"a": torch.ones(3), "b": torch.ones(2, 2)}, path, is_zip)
     whole = path.read_bytes()
     generator = np.random.default_rng(0)
     for _ in range(600):
-        damaged = bytearray(whole)
-        damaged[generator.integers(min(len(whole), 700))] = generator.integers(
+        corrupt = bytearray(whole)
+        corrupt[generator.integers(min(len(whole), 700))] = generator.integers(
             256
         )
-        path.write_bytes(damaged)
+        path.write_bytes(corrupt)
         try:
             checkpoints.read_checkpoint(path)
         except ValueError as error:
-            assert "damaged.pth" in str(error)
+            assert "corrupt.pth" in str(error)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (None, "does not exist"),
-        (b"", "is empty"),
+        (b"", "must not be empty"),
         (b"no checkpoint", "Received: b'no checkpoint'"),
         (b"\n<!DOCTYPE html><html>Not found</html>", "Received: a web page"),
         (b"\x80\x02}q\x00.", "must be a file written by"),
-        (b"PK\x03\x04 and no more", "lacks its end"),
+        (b"PK\x03\x04 and no more", "it is truncated"),
         (pickle.dumps([1, 2]), "must be a file written by"),
     ],
 )
-def test_files_of_another_kind_are_errors(tmp_path, content, message):
+def test_files_of_other_formats_are_errors(tmp_path, content, message):
     path = tmp_path / "weights.pth"
     if content is not None:
         path.write_bytes(content)
@@ -345,11 +350,11 @@ def test_other_zip_archives_are_errors(tmp_path):
     path = tmp_path / "weights.pth"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("word/document.xml", "<x/>")
-    with pytest.raises(ValueError, match="a zip archive, but not one that"):
+    with pytest.raises(ValueError, match="a zip archive, but not one writ"):
         checkpoints.read_checkpoint(path)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/data.pkl", pickle.dumps({}, protocol=2))
-    with pytest.raises(ValueError, match="not compressed"):
+    with pytest.raises(ValueError, match="must not be compressed"):
         checkpoints.read_checkpoint(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a/data.pkl", pickle.dumps({}, protocol=2))
@@ -376,8 +381,9 @@ def test_files_without_a_state_dict_are_errors(
         checkpoints.read_checkpoint(tmp_path / "a.pth")
 
 
-# Views of a storage "0" of four float32, as opcodes.
 def tensor_pickle(offset, shape, strides, count=4):
+    """Return the pickle of a view of a storage "0" of four float32."""
+
     def number(value):
         return b"J" + struct.pack("<i", value)
 
@@ -400,7 +406,7 @@ def tensor_pickle(offset, shape, strides, count=4):
 
 
 @pytest.mark.parametrize(
-    ("geometry", "is_right"),
+    ("geometry", "is_valid"),
     [
         ((0, (2, 2), (2, 1)), True),
         ((1, (3,), (1,)), True),
@@ -416,11 +422,11 @@ def tensor_pickle(offset, shape, strides, count=4):
         ((0, (4,), (1,), 2**31 - 1), False),
     ],
 )
-def test_tensors_stay_within_their_storage(tmp_path, geometry, is_right):
+def test_tensors_stay_within_their_storage(tmp_path, geometry, is_valid):
     path = tmp_path / "a.pth"
     data = np.arange(4, dtype="<f4").tobytes()
     write_zip(path, tensor_pickle(*geometry), {"0": data})
-    if is_right:
+    if is_valid:
         (tensor,) = checkpoints.read_checkpoint(path).values()
         expected = np.arange(4.0)[geometry[0] :].reshape(geometry[1])
         np.testing.assert_array_equal(tensor, expected)
@@ -429,9 +435,9 @@ def test_tensors_stay_within_their_storage(tmp_path, geometry, is_right):
             checkpoints.read_checkpoint(path)
 
 
-def test_a_storage_must_be_there(tmp_path):
+def test_a_missing_storage_is_an_error(tmp_path):
     write_zip(tmp_path / "a.pth", tensor_pickle(0, (2,), (1,)))
-    with pytest.raises(ValueError, match="must hold archive/data/0"):
+    with pytest.raises(ValueError, match="must contain archive/data/0"):
         checkpoints.read_checkpoint(tmp_path / "a.pth")
 
 
@@ -440,7 +446,7 @@ import json, re, sys
 from weights_conversion import checkpoints
 
 def peak():
-    # Unlike `resource.getrusage`, free of what the parent process held.
+    # Unlike `resource.getrusage`, without memory of the parent process.
     status = open("/proc/self/status").read()
     return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", status)[1])
 
@@ -454,19 +460,19 @@ print(json.dumps([peak() - before, total, modules]))
 
 @FORMATS
 @pytest.mark.skipif(
-    not pathlib.Path("/proc/self/status").exists(), reason="asks Linux"
+    not pathlib.Path("/proc/self/status").exists(), reason="needs Linux"
 )
 def test_reading_needs_little_memory_and_no_framework(tmp_path, is_zip):
     torch = pytest.importorskip("torch")
     state = {str(i): torch.full((2**20,), float(i)) for i in range(32)}
     save(torch, state, tmp_path / "a.pth", is_zip)
-    answer = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", _MEASURE, tmp_path / "a.pth"],
         cwd=ROOT,
         capture_output=True,
         check=True,
     )
-    growth, total, modules = json.loads(answer.stdout)
+    growth, total, modules = json.loads(result.stdout)
     assert total == 2**20 * sum(range(32))
     assert modules == []
     assert growth < 1.3 * (tmp_path / "a.pth").stat().st_size

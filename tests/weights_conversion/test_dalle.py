@@ -42,7 +42,7 @@ def make_modules(hidden, codebook_size, initial):
     with torch.no_grad():
         for module in modules.values():
             for name, parameter in module.named_parameters():
-                # They are made as zeros, which could be mistaken unseen.
+                # Biases are initialized to zero, which would hide errors.
                 if name.endswith(".b"):
                     parameter.normal_(std=0.1)
     return modules
@@ -56,7 +56,7 @@ def save(value, path, is_zip=True):
 
 
 def relative_differences(modules, tokenizer, maskige):
-    """Compare logits and painted tokens, as parts of their spread."""
+    """Return maximum differences of logits and decoder outputs over std."""
     import torch
 
     def channels_last(tensor):
@@ -67,11 +67,11 @@ def relative_differences(modules, tokenizer, maskige):
         logits = modules["encoder"](pixels)
         tokens = logits.argmax(1)
         one_hot = torch.nn.functional.one_hot(tokens, logits.shape[1])
-        painted = modules["decoder"](one_hot.permute(0, 3, 1, 2).float())
+        decoded = modules["decoder"](one_hot.permute(0, 3, 1, 2).float())
     features = tokenizer.lookup(ops.convert_to_tensor(tokens.numpy()))
     pairs = {
         "logits": (logits, tokenizer.encode_logits(maskige)),
-        "painted": (painted, tokenizer.decoder(features)),
+        "decoded": (decoded, tokenizer.decoder(features)),
     }
     differences = {}
     for name, (theirs, ours) in pairs.items():
@@ -109,7 +109,7 @@ def _small(monkeypatch, tmp_path):
 
 
 @FORMATS
-def test_a_converted_preset_equals_the_pytorch_modules(
+def test_a_converted_preset_matches_the_pytorch_modules(
     modules, tmp_path, is_zip
 ):
     files = [
@@ -133,7 +133,7 @@ def test_a_converted_preset_equals_the_pytorch_modules(
 
 
 @pytest.mark.any_backend
-def test_the_picture_shows_both_maskiges(files, tmp_path):
+def test_the_check_picture_shows_both_maskiges(files, tmp_path):
     from PIL import Image
 
     _, check = dalle.convert(*files, tmp_path / "preset", any_size=True)
@@ -141,14 +141,14 @@ def test_the_picture_shows_both_maskiges(files, tmp_path):
         left = np.asarray(picture)[-32:, :32]
         right = np.asarray(picture)[-32:, -32:]
     assert picture.width > 2 * 32 and picture.height > 32
-    # Several classes, and not what random weights make of them.
+    # Several classes; random weights do not reconstruct them.
     assert len(np.unique(left.reshape(-1, 3), axis=0)) > 2
     assert np.any(left != right)
     assert 0 < check.psnr < dalle.MINIMAL_PSNR
 
 
 @pytest.mark.any_backend
-def test_the_check_likes_a_trained_tokenizer(monkeypatch):
+def test_a_trained_tokenizer_passes_the_check(monkeypatch):
     monkeypatch.setattr(dalle, "_CHECKED_SIZE", 128)
     check = dalle.check(DiscreteVAE.from_preset("maskige"))
     assert check.psnr > dalle.MINIMAL_PSNR
@@ -156,7 +156,7 @@ def test_the_check_likes_a_trained_tokenizer(monkeypatch):
 
 _COMMAND = """
 import sys
-sys.modules.update(dict.fromkeys({refused!r}))
+sys.modules.update(dict.fromkeys({blocked!r}))
 from weights_conversion import dalle
 dalle._CHECKED_SIZE = 32
 dalle.main(*sys.argv[1:3], any_size=True)
@@ -167,9 +167,9 @@ print(DiscreteVAE.from_preset("dalle").codebook_size)
 
 @pytest.mark.any_backend
 def test_neither_pytorch_nor_dall_e_is_needed(files, tmp_path):
-    refused = {"dall_e", "torch"} - {keras.backend.backend()}
-    code = _COMMAND.format(refused=refused)
-    answer = subprocess.run(
+    blocked = {"dall_e", "torch"} - {keras.backend.backend()}
+    code = _COMMAND.format(blocked=blocked)
+    result = subprocess.run(
         [sys.executable, "-c", code, *files],
         cwd=ROOT,
         env={**os.environ, "GSS_KERAS_HOME": str(tmp_path / "mine")},
@@ -177,8 +177,8 @@ def test_neither_pytorch_nor_dall_e_is_needed(files, tmp_path):
         check=True,
         text=True,
     )
-    assert answer.stdout.endswith("\n24\n")
-    assert "PSNR" in answer.stdout and "warning: below" in answer.stdout
+    assert result.stdout.endswith("\n24\n")
+    assert "PSNR" in result.stdout and "warning: below" in result.stdout
     assert (tmp_path / "mine/dalle_check.png").is_file()
 
 
@@ -186,7 +186,7 @@ def test_neither_pytorch_nor_dall_e_is_needed(files, tmp_path):
 @FORMATS
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("place", ["attribute", "module", "parameter", "hook"])
-def test_no_code_of_a_module_is_run(tmp_path, place, side, is_zip):
+def test_no_code_from_a_module_is_executed(tmp_path, place, side, is_zip):
     class Evil:
         def __reduce__(self):
             return os.system, (f"touch {tmp_path / 'flag'}",)
@@ -203,15 +203,16 @@ def test_no_code_of_a_module_is_run(tmp_path, place, side, is_zip):
         inner.id_path._forward_hooks[0] = Evil()
     path = save(module, tmp_path / "evil.pkl", is_zip)
     kind = f"dall_e.{side}.{side.capitalize()}"
-    with pytest.raises(ValueError, match=r"evil\.pkl asks for `\w+\.system`"):
+    message = r"evil\.pkl references `\w+\.system`"
+    with pytest.raises(ValueError, match=message):
         dalle.read_module(path, kind, {*dalle._PARTS, f"{kind}Block"})
     assert [file.name for file in tmp_path.iterdir()] == ["evil.pkl"]
 
 
 @pytest.mark.any_backend
-def test_other_files_are_refused(modules, files, tmp_path):
+def test_other_files_are_errors(modules, files, tmp_path):
     encoder, decoder = files
-    with pytest.raises(ValueError, match=r"asks for `dall_e.decoder.Decoder`"):
+    with pytest.raises(ValueError, match="references `dall_e.decoder.Decoder`"):
         dalle.read(decoder, encoder)
     state = save(modules["encoder"].state_dict(), tmp_path / "state.pkl")
     with pytest.raises(ValueError, match="of class `dall_e.encoder.Encoder`"):
@@ -228,7 +229,7 @@ def test_a_module_must_be_a_tree(modules, tmp_path):
     blocks = pickle.loads(pickle.dumps(modules["encoder"].blocks))
     blocks.group_1._modules["again"] = blocks
     path = save(blocks, tmp_path / "knot.pkl")
-    with pytest.raises(ValueError, match="`group_1.again` is something else"):
+    with pytest.raises(ValueError, match="`group_1.again` is of another type"):
         dalle.read_module(path, kind, parts)
     blocks.group_1._modules["again"] = 3
     save(blocks, path)
@@ -241,7 +242,7 @@ def test_a_module_must_be_a_tree(modules, tmp_path):
 
 
 @pytest.mark.any_backend
-def test_each_tensor_is_taken_once(tensors):
+def test_each_tensor_is_converted_once(tensors):
     name = "encoder.blocks.group_3.block_1.id_path.b"
     assert len(tensors) == 74 + 76
     with pytest.raises(ValueError, match=f"no tensor `{name}`"):
@@ -258,14 +259,14 @@ def test_each_tensor_is_taken_once(tensors):
 
 
 @pytest.mark.any_backend
-def test_other_sizes_need_to_be_asked_for(files, tmp_path):
+def test_other_sizes_must_be_allowed_explicitly(files, tmp_path):
     with pytest.raises(ValueError, match="53786240, 'decoder': 43829766"):
         dalle.convert(*files, tmp_path / "preset")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.any_backend
-def test_sizes_are_read_from_the_tensors(tensors):
+def test_sizes_are_inferred_from_the_tensors(tensors):
     tokenizer = DiscreteVAE(**dalle.infer_sizes(tensors))
     expected = {
         "codebook_size": 24,
@@ -282,7 +283,7 @@ def test_sizes_are_read_from_the_tensors(tensors):
 
 
 @pytest.mark.any_backend
-def test_a_failure_leaves_what_was_there(files, tmp_path, monkeypatch):
+def test_a_failure_does_not_change_the_output(files, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
 
@@ -300,7 +301,7 @@ def test_a_failure_leaves_what_was_there(files, tmp_path, monkeypatch):
 
 
 @pytest.mark.any_backend
-def test_files_must_be_given_or_fetched(files, tmp_path):
+def test_files_must_be_given_or_downloaded(files, tmp_path):
     with pytest.raises(SystemExit, match="Received: encoder.pkl and decoder"):
         dalle.main()
     with pytest.raises(SystemExit, match="Received: decoder.pkl not given"):
@@ -310,7 +311,7 @@ def test_files_must_be_given_or_fetched(files, tmp_path):
 
 
 @pytest.mark.any_backend
-def test_by_name_only_once_converted(files):
+def test_the_preset_is_found_by_name_after_conversion(files):
     with pytest.raises(ValueError, match="weights_conversion.dalle --download"):
         DiscreteVAE.from_preset("dalle")
     encoder, decoder = map(str, files)
@@ -321,7 +322,7 @@ def test_by_name_only_once_converted(files):
 
 @pytest.fixture
 def server(files):
-    """Serve the files, with three ways to fail."""
+    """Serve the files over HTTP, optionally with a failure."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -360,9 +361,9 @@ def test_downloads_and_converts(server, files, tmp_path, capsys):
         f"encoder.pkl: {size:.1f} of {size:.1f} MB" in capsys.readouterr().err
     )
     assert DiscreteVAE.from_preset("dalle").stride == 8
-    # A file that is there is not fetched again.
+    # An existing file is not downloaded again.
     download(f"{server}/missing/encoder.pkl", folder / "encoder.pkl")
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     download(f"{server}/unsized/encoder.pkl", tmp_path / "encoder.pkl")
     assert (tmp_path / "encoder.pkl").read_bytes() == files[0].read_bytes()
 
@@ -371,7 +372,7 @@ def test_downloads_and_converts(server, files, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("kind", "message"), [("cut", "could not be downl"), ("missing", "404")]
 )
-def test_a_failed_download_leaves_nothing(server, tmp_path, kind, message):
+def test_a_failed_download_leaves_no_file(server, tmp_path, kind, message):
     with pytest.raises(SystemExit, match=message):
         dalle.main(download=True, base_url=f"{server}/{kind}")
     assert list((tmp_path / "home/downloads").iterdir()) == []
@@ -379,18 +380,18 @@ def test_a_failed_download_leaves_nothing(server, tmp_path, kind, message):
 
 
 @pytest.mark.any_backend
-def test_a_wrong_file_is_not_kept_for_ever(tmp_path):
+def test_an_invalid_download_can_be_deleted(tmp_path):
     folder = tmp_path / "home/downloads"
     folder.mkdir(parents=True)
     for side in SIDES:
         (folder / f"{side}.pkl").write_text("<html>Sign in</html>")
-    with pytest.raises(SystemExit, match="Delete .* to fetch them anew"):
+    with pytest.raises(SystemExit, match="Delete .* to download them again"):
         dalle.main(download=True)
 
 
 @pytest.mark.any_backend
-def test_a_download_needs_an_address_and_a_server(tmp_path):
-    with pytest.raises(ValueError, match="must begin with https://"):
+def test_a_download_needs_a_valid_url_and_a_server(tmp_path):
+    with pytest.raises(ValueError, match="must start with https://"):
         download("file:///etc/hostname", tmp_path / "x")
     with pytest.raises(ValueError, match="could not be downloaded"):
         download("http://127.0.0.1:1/x", tmp_path / "x")
@@ -401,18 +402,18 @@ _MEASURE = """
 import json, resource, sys, time
 start = time.perf_counter()
 from weights_conversion import dalle
-loaded = time.perf_counter()
+imported = time.perf_counter()
 dalle.main(*sys.argv[1:3])
-took = time.perf_counter() - loaded
+elapsed = time.perf_counter() - imported
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-print(json.dumps({"seconds": took, "peak_gb": peak}))
+print(json.dumps({"seconds": elapsed, "peak_gb": peak}))
 """
 
 
 @pytest.mark.slow
-def test_the_released_size_converts(tmp_path):
-    # Before anything large is in this process: a child's peak begins at what
-    # its parent held when it was started.
+def test_modules_of_the_released_size_are_converted(tmp_path):
+    # Before this process allocates much: the peak memory of a child starts at
+    # the memory of its parent.
     write = (
         "import sys, test_dalle as t; m = t.make_modules(256, 8192, 128);"
         "[t.save(m[s], f'{sys.argv[1]}/{s}.pkl', s == 'encoder')"
@@ -426,27 +427,27 @@ def test_the_released_size_converts(tmp_path):
         [sys.executable, "-c", write, tmp_path], env=environment, check=True
     )
     files = [tmp_path / f"{side}.pkl" for side in SIDES]
-    answer = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", _MEASURE, *files],
         env=environment,
         check=True,
         capture_output=True,
         text=True,
     )
-    figures = json.loads(answer.stdout.splitlines()[-1])
+    measured = json.loads(result.stdout.splitlines()[-1])
     modules = make_modules(256, 8192, 128)
     tokenizer = DiscreteVAE.from_preset("dalle")
     differences = relative_differences(
         modules, tokenizer, random_maskige(64, 64)
     )
-    sys.stdout.write(f"{answer.stdout}{differences}\n")
+    sys.stdout.write(f"{result.stdout}{differences}\n")
     assert max(differences.values()) < 1e-4
     counts = [
         sum(parameter.numel() for parameter in modules[side].parameters())
         for side in SIDES
     ]
     assert counts == [53_786_240, 43_829_766]
-    # 0.4 GB of weights, in the file, in the model and on their way.
-    assert figures["peak_gb"] < 5
-    # pytest keeps the folders of three runs; these hold 0.8 GB.
+    # 0.4 GB of weights each for the file, the model and temporary copies.
+    assert measured["peak_gb"] < 5
+    # pytest keeps the folders of three runs; this one has 0.8 GB.
     shutil.rmtree(tmp_path)

@@ -34,7 +34,7 @@ def test_equals_the_pytorch_model(backbone, tensors, height, width):
 
 
 def test_the_check_notices_one_wrong_number(backbone, tensors):
-    layer = backbone.get_layer("block_12_project_norm")
+    layer = backbone.get_layer("block_12").project.norm
     right = layer.get_weights()
     wrong = [right[0], right[1] + 0.01, *right[2:]]
     layer.set_weights(wrong)

@@ -132,7 +132,7 @@ def test_an_inverse_of_another_checkpoint_is_merged(release, inverse, tmp_path):
         if not name.endswith(("_index", "num_batches_tracked"))
     )
     assert total == pytest.approx(expected, rel=1e-4)
-    with pytest.raises(ValueError, match="ff.pth must hold the learned inver"):
+    with pytest.raises(ValueError, match="ff.pth must contain the learned in"):
         gss.read(ft_w, inverse_checkpoint=ff)
 
 

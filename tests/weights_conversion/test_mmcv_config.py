@@ -20,7 +20,7 @@ dist_params = dict(backend=unknown_name)
 """
 
 
-def test_entries_are_read():
+def test_entries_are_parsed():
     entries = parse_config(TEXT, ("model", "img_norm_cfg", "absent"))
     assert set(entries) == {"model", "img_norm_cfg"}
     model = entries["model"]
@@ -49,10 +49,10 @@ def test_entries_are_read():
         "[" * 150 + "]" * 150,
     ],
 )
-def test_nothing_is_run(tmp_path, value):
+def test_no_code_is_executed(tmp_path, value):
     flag = tmp_path / "flag"
     text = f"model = {value.format(flag=flag)}\n"
-    # A list may be nested deeply, which does no harm.
+    # A deeply nested list is harmless.
     if value.startswith("[["):
         assert parse_config(text, ("model",))["model"]
     else:
@@ -62,6 +62,6 @@ def test_nothing_is_run(tmp_path, value):
 
 
 @pytest.mark.parametrize("text", [None, b"model = 1", "x" * 2_000_000])
-def test_what_is_no_text_is_refused(text):
-    with pytest.raises(ValueError, match="must be a text of at most"):
+def test_other_types_and_long_texts_are_errors(text):
+    with pytest.raises(ValueError, match="must be a string of at most"):
         parse_config(text, ("model",))

@@ -1,4 +1,4 @@
-"""The published models: their configurations, table and sizes."""
+"""Configs, model cards, table and sizes of the published models."""
 
 import json
 import pathlib
@@ -15,7 +15,7 @@ ASSETS = ROOT / "gss_keras" / "assets"
 IDS = {"ids": lambda row: row.name}
 
 
-def test_the_readme_has_their_table():
+def test_the_readme_has_the_table_of_published_models():
     text = (ROOT / "README.md").read_text()
     assert named_models.table() in text
     assert named_models.with_table(text) == text
@@ -27,7 +27,7 @@ def test_every_published_model_has_a_preset():
 
 
 @pytest.mark.parametrize("row", PUBLISHED, **IDS)
-def test_configurations_are_those_of_the_table(row):
+def test_configs_and_cards_match_the_table(row):
     folder = ASSETS / row.name
     assert (folder / "README.md").read_text() == named_models.card(row)
     record = json.loads((folder / "config.json").read_text())
@@ -53,7 +53,7 @@ def test_configurations_are_those_of_the_table(row):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("row", PUBLISHED, **IDS)
-def test_sizes_are_those_of_the_official_modules(row):
+def test_sizes_match_the_official_modules(row):
     segmenter = gss_keras.GenerativeSegmenter.from_preset(
         row.name, load_weights=False
     )

@@ -1,4 +1,4 @@
-"""Building our models from the release's tensors, and what is refused."""
+"""Building our models from the release's tensors, and errors."""
 
 import json
 
@@ -11,7 +11,7 @@ from weights_conversion import heads, official
 
 @pytest.fixture(scope="module")
 def release(request):
-    """Tensors of a small whole model, and its configuration."""
+    """Return the tensors and the configuration of a small model."""
     path = request.path.parents[1] / "golden" / "e2e_swin_ff.npz"
     with np.load(path) as arrays:
         tensors = {
@@ -24,7 +24,7 @@ def release(request):
     return tensors, {"model": model | {"test_cfg": {"mode": "whole"}}}
 
 
-def test_the_configuration_gives_what_tensors_do_not_show(release):
+def test_settings_that_tensors_do_not_determine(release):
     tensors, config = release
     slide = {"mode": "slide", "crop_size": (96, 64), "stride": (48, 32)}
     config = {
@@ -45,7 +45,7 @@ def test_the_configuration_gives_what_tensors_do_not_show(release):
     assert segmenter.prior.config["pixel_branch"] == "separate"
 
 
-def test_without_a_configuration_the_palette_must_be_known(release):
+def test_without_a_configuration_a_palette_is_required(release):
     tensors, _ = release
     with pytest.raises(ValueError, match=r"`--palette`\).*Received: 7 classes"):
         official.build_segmenter(tensors)
@@ -55,11 +55,11 @@ def test_without_a_configuration_the_palette_must_be_known(release):
         tensors, palette=np.arange(21).reshape(7, 3)
     )
     assert segmenter.posterior.config["ignore_color"] == (0, 0, 0)
-    # Without a configuration it is taken for a model of Cityscapes or MSeg.
+    # The default windows are those of Cityscapes and MSeg.
     assert segmenter.window == (768, 768) and segmenter.stride == (512, 512)
 
 
-def test_the_official_palettes_are_known_by_their_number_of_classes():
+def test_official_palettes_are_found_by_number_of_classes():
     for count, name in ((19, "cityscapes"), (150, "ade20k"), (194, "mseg")):
         tensors = {"conv_seg_pixel.weight": np.zeros((count, 4))}
         assert official._palette(None, tensors, None)[0] == name
@@ -74,7 +74,7 @@ def without(tensors, prefix):
     return {k: v for k, v in tensors.items() if not k.startswith(prefix)}
 
 
-def test_a_tokenizer_must_come_from_somewhere(release):
+def test_a_tokenizer_is_required(release):
     tensors, config = release
     rest = without(tensors, "decode_head.d_vae.")
     with pytest.raises(ValueError, match="`--tokenizer`"):
@@ -101,7 +101,7 @@ def test_a_tokenizer_must_come_from_somewhere(release):
         ({"backbone.patch_embed.projection.weight": None}, "must be a Swin"),
     ],
 )
-def test_tensors_that_do_not_fit_are_named(release, change, message):
+def test_errors_name_mismatched_tensors(release, change, message):
     tensors, config = release
     changed = {**tensors, **{k: np.ones((1,)) for k, v in change.items() if v}}
     for name in (k for k, v in change.items() if v is None):
@@ -110,28 +110,28 @@ def test_tensors_that_do_not_fit_are_named(release, change, message):
         official.build_segmenter(changed, config)
 
 
-def test_an_unknown_backbone_is_refused():
+def test_an_unknown_backbone_is_an_error():
     with pytest.raises(ValueError, match="must be a Swin Transformer, a ResN"):
         official.build_backbone({"conv1.weight": np.ones((1, 1))})
 
 
-def test_levels_come_into_our_order():
+def test_levels_are_reordered():
     blocks = np.arange(8.0).reshape(1, 8, 1, 1)
     tensors = {
         "fusion_conv.conv.weight": blocks,
         **{f"convs.{place}.bn.bias": np.array([place]) for place in range(4)},
     }
     ordered = heads.order_levels(tensors, [2, 0, 3, 1])
-    # The finest level stands at place 1, the next at 3, then 0 and 2.
-    places = [int(ordered[f"convs.{level}.bn.bias"][0]) for level in range(4)]
-    assert places == [1, 3, 0, 2]
+    # The finest level is at index 1, the next at 3, then 0 and 2.
+    indices = [int(ordered[f"convs.{level}.bn.bias"][0]) for level in range(4)]
+    assert indices == [1, 3, 0, 2]
     kernel = ordered["fusion_conv.conv.weight"].ravel().tolist()
     assert kernel == [2, 3, 6, 7, 0, 1, 4, 5]
     with pytest.raises(ValueError, match="`in_index` must name each"):
         heads.order_levels(tensors, [0, 1, 2, 2])
 
 
-def test_a_head_fits_any_backbone(release):
+def test_a_head_must_fit_its_backbone(release):
     tensors, config = release
     head = {
         name.removeprefix("decode_head."): array

@@ -12,14 +12,14 @@ def test_a_tensor_is_taken_once():
         source.take("weight")
 
 
-def test_a_leftover_is_an_error():
+def test_a_tensor_left_over_is_an_error():
     source = porting.Source({"weight": np.ones(2), "bias": np.ones(2)})
     source.discard("weight")
     with pytest.raises(ValueError, match=r"Received: \['bias'\] left over"):
         source.require_empty()
 
 
-def test_a_wrong_shape_names_the_layer():
+def test_the_error_for_a_wrong_shape_names_the_layer():
     layer = keras.layers.Conv2D(4, 3, name="wanted")
     layer.build((None, None, None, 2))
     source = porting.Source({"c.weight": np.ones((4, 5, 3, 3))})
@@ -29,7 +29,7 @@ def test_a_wrong_shape_names_the_layer():
 
 
 @pytest.mark.parametrize("kind", ["convolution", "depthwise", "norm"])
-def test_a_ported_layer_equals_the_original(kind):
+def test_a_ported_layer_matches_the_original(kind):
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
     original, layer, port = {
@@ -74,7 +74,7 @@ def test_a_ported_layer_equals_the_original(kind):
     )
 
 
-def test_a_weight_that_nobody_fills_is_an_error():
+def test_a_weight_without_a_tensor_is_an_error():
     model = keras.Sequential(
         [keras.Input((2,)), keras.layers.Dense(2), keras.layers.Dense(2)]
     )
@@ -93,7 +93,7 @@ def test_a_weight_that_nobody_fills_is_an_error():
     assert np.all(model.layers[0].get_weights()[0] == 1)
 
 
-def test_a_layer_is_filled_once():
+def test_a_layer_is_assigned_once():
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
     tensors = {
         f"{prefix}.{name}": np.ones(shape)

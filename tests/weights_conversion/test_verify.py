@@ -1,4 +1,4 @@
-"""Our models against golden files, and that the verification can fail."""
+"""Verification of our models with golden files, and that it can fail."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ MASKS = {"whole/pred", "slide/pred"}
 
 
 def once(*values):
-    """Mark a case that one backend proves for all."""
+    """Mark a case that is tested on one backend only."""
     return pytest.param(*values, marks=pytest.mark.any_backend)
 
 
@@ -24,7 +24,7 @@ def once(*values):
         ("head_single_fusion", GRADIENTS | LOSSES | TOKENS),
         ("head_ftw", {"test_odd/seg_logits", "grad/cls_segmap.conv.bias"}),
         ("e2e_swin_ff", MASKS),
-        # Each backend computes their parts in other tests.
+        # Other tests cover their parts on each backend.
         once("e2e_resnet_ff", MASKS),
         once("e2e_swin_ftw", MASKS),
         once("optim_groups", {"swin, 190 parameters", "r50, 227 parameters"}),
@@ -62,8 +62,8 @@ def test_a_small_difference_fails(golden, tmp_path, file, name):
     assert not all(row.is_passed for row in verify.verify(path))
 
 
-def test_the_command_counts_and_fails(golden, tmp_path, capsys):
-    (tmp_path / "broken.npz").write_bytes(b"nothing of the kind")
+def test_the_command_counts_failures_and_exits_with_1(golden, tmp_path, capsys):
+    (tmp_path / "broken.npz").write_bytes(b"not a golden file")
     np.savez(tmp_path / "strange.npz", out=np.ones(3))
     (tmp_path / "miou.npz").write_bytes((golden / "miou.npz").read_bytes())
     with pytest.raises(SystemExit) as caught:
@@ -76,12 +76,12 @@ def test_the_command_counts_and_fails(golden, tmp_path, capsys):
     assert "strange" in failed[1] and "kinds of golden files" in failed[1]
 
 
-def test_a_folder_without_files_is_an_error(tmp_path):
+def test_a_folder_without_golden_files_is_an_error(tmp_path):
     with pytest.raises(SystemExit, match="must be a folder with"):
         verify.main(tmp_path)
 
 
-def test_what_cannot_be_compared_fails():
+def test_comparisons_of_unequal_or_invalid_arrays_fail():
     ones = np.ones((2, 3))
     assert compare("same", ones, ones).is_passed
     assert not compare("shape", ones, np.ones((2, 4))).is_passed

@@ -1,6 +1,6 @@
-"""Compares our models with golden files of the official modules.
+"""Compare our models with golden files of the official modules.
 
-A golden file holds the weights of a module (`sd/...`), its inputs (`in/...`)
+A golden file has the weights of a module (`sd/...`), its inputs (`in/...`)
 and its outputs (`out/...`) in PyTorch's layout, and its configuration in
-`meta`. `weights_conversion.verify` is the command.
+`meta`. Run it with `python -m weights_conversion.verify`.
 """

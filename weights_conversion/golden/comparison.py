@@ -1,4 +1,4 @@
-"""One row of a verification, and the ways to come to it."""
+"""Golden files, and comparisons of arrays with them."""
 
 import dataclasses
 import json
@@ -7,20 +7,21 @@ import keras
 import numpy as np
 from keras import ops
 
-# Of the reference's standard deviation: one block, a chain of many.
+# Tolerances in standard deviations of the reference: for the output of a single
+# block, and for that of many blocks.
 BLOCK = 1e-4
 CHAIN = 1e-3
-# Below this share of the logits' standard deviation a margin is a tie.
+# A margin of fewer standard deviations of the logits is a near tie.
 CLEAR = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What one comparison came to.
+    """Result of a comparison, a row of the report.
 
     Attributes:
-        stage: What was compared.
-        measure: The result, for people.
+        stage: Name of the compared output.
+        measure: Human-readable result.
         is_passed: Whether it is within the tolerance.
     """
 
@@ -30,7 +31,7 @@ class Row:
 
 
 class Golden:
-    """The arrays of a golden file, with channels last.
+    """Arrays and configuration of a golden file.
 
     Args:
         path: Path of the `.npz` file.
@@ -45,7 +46,7 @@ class Golden:
         return name in self._arrays
 
     def names(self, prefix=""):
-        """Returns the names that start with a prefix, without it."""
+        """Return the names that start with a prefix, without the prefix."""
         return [
             name.removeprefix(prefix)
             for name in self._arrays
@@ -53,41 +54,42 @@ class Golden:
         ]
 
     def raw(self, name):
-        """Returns an array as it lies in the file."""
+        """Return an array in the layout of the file."""
         return self._arrays[name]
 
     def map(self, name):
-        """Returns a map `(batch, channels, h, w)` with its channels last."""
+        """Return a feature map, transposed to `(batch, h, w, channels)`."""
         array = self._arrays[name]
         return np.ascontiguousarray(array.transpose(0, 2, 3, 1))
 
     def scalar(self, name):
-        """Returns the single number of an array."""
+        """Return the single element of an array as a float."""
         return float(self._arrays[name].reshape(()))
 
     def weights(self, prefix=""):
-        """Returns the module's tensors below a prefix, in PyTorch's layout."""
+        """Return the weights below a prefix, in PyTorch's layout."""
         prefix = f"sd/{prefix}"
         return {
             name: self._arrays[prefix + name] for name in self.names(prefix)
         }
 
     def cases(self):
-        """Returns the names of the inputs, such as `a` of `in/a/image`."""
+        """Return the case names of the inputs, such as `a` in `in/a/image`."""
         names = [name.split("/")[0] for name in self.names("in/")]
         return list(dict.fromkeys(names))
 
 
 def to_numpy(tensor):
-    """Returns a tensor of any backend as an array."""
+    """Convert a tensor of any backend to a NumPy array."""
     return ops.convert_to_numpy(tensor)
 
 
 def run(model, *inputs):
-    """Computes a model's outputs as arrays, in the way that starts fastest.
+    """Compute a model's outputs as arrays, compiled only on JAX.
 
-    Tracing takes TensorFlow ten times as long as running once; JAX compiles
-    either the whole or operation by operation, which is slower.
+    On TensorFlow, tracing takes ten times as long as a single eager call. JAX
+    would compile eager operations one by one, which is slower than compiling
+    the whole model.
     """
     if keras.backend.backend() == "jax":
         return model.predict_on_batch(*inputs)
@@ -95,13 +97,13 @@ def run(model, *inputs):
 
 
 def compare(stage, received, expected, tolerance=CHAIN):
-    """Compares numbers, relative to the reference's standard deviation.
+    """Compare arrays, relative to the reference's standard deviation.
 
     Args:
-        stage: What is compared.
+        stage: Name of the compared output.
         received: Our array.
         expected: The reference, of the same shape.
-        tolerance: Largest difference that passes, over that deviation.
+        tolerance: Maximum difference, in standard deviations.
 
     Returns:
         A `Row`.
@@ -110,23 +112,24 @@ def compare(stage, received, expected, tolerance=CHAIN):
     expected = np.asarray(expected, "float64")
     if received.shape != expected.shape:
         return Row(
-            stage, f"shape {received.shape}, not {expected.shape}", False
+            stage, f"shape {received.shape}, expected {expected.shape}", False
         )
-    # A single number has no spread, and a map may be constant.
+    # Scalars and constant arrays have a standard deviation of 0.
     scale = expected.std() or np.abs(expected).max() or 1.0
     difference = np.abs(received - expected).max(initial=0.0) / scale
     return Row(stage, f"{difference:.1e} of std", bool(difference <= tolerance))
 
 
 def agree(stage, received, expected, is_clear=None, least=1.0):
-    """Compares ids where the reference was not close to a tie.
+    """Compare ids except at near ties of the reference.
 
     Args:
-        stage: What is compared.
+        stage: Name of the compared output.
         received: Our ids.
         expected: The reference's, of the same shape.
-        is_clear: Which of them count, of the same shape; by default all.
-        least: Share of them that must be equal.
+        is_clear: Bool array of the same shape, False at near ties, which are
+            ignored; by default none are.
+        least: Minimum fraction of equal ids.
 
     Returns:
         A `Row`.
@@ -134,12 +137,12 @@ def agree(stage, received, expected, is_clear=None, least=1.0):
     received, expected = np.asarray(received), np.asarray(expected)
     if received.shape != expected.shape:
         return Row(
-            stage, f"shape {received.shape}, not {expected.shape}", False
+            stage, f"shape {received.shape}, expected {expected.shape}", False
         )
     is_equal = received == expected
     if is_clear is not None:
         is_equal = is_equal[is_clear]
-    # No position that counts proves nothing.
-    share = is_equal.mean() if is_equal.size else 0.0
-    measure = f"{share:.4%} of {is_equal.size} equal"
-    return Row(stage, measure, bool(share >= least))
+    # Fail if there is nothing to compare.
+    fraction = is_equal.mean() if is_equal.size else 0.0
+    measure = f"{fraction:.4%} of {is_equal.size} equal"
+    return Row(stage, measure, bool(fraction >= least))

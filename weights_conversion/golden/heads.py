@@ -1,4 +1,4 @@
-"""Compares the official heads, from feature maps to losses and gradients."""
+"""Compare the official heads, from feature maps to losses and gradients."""
 
 import keras
 import numpy as np
@@ -20,14 +20,14 @@ from weights_conversion.golden.comparison import (
 )
 
 _STRIDES = (4, 8, 16, 32)
-# Of two squared distances between colors in 0-255, see the files' description.
+# Smaller margins between squared distances of colors in 0-255 are near ties.
 _CLEAR_DISTANCE = 2.0
 
 
 class StoredPyramid(keras.Model):
-    """A backbone whose feature maps are weights, whatever the photo.
+    """A backbone whose feature maps are weights and ignore the photo.
 
-    So their gradients can be had like those of any weight.
+    This gives access to the gradients of the feature maps.
 
     Args:
         maps: List of arrays `(batch, h, w, channels)` of strides 4 to 32.
@@ -45,25 +45,25 @@ class StoredPyramid(keras.Model):
         self.built = True
 
     def call(self, photos):
-        """Returns the stored maps."""
+        """Return the stored feature maps."""
         del photos
         maps = (ops.convert_to_tensor(weight) for weight in self.weights)
         return dict(zip(_STRIDES, maps, strict=True))
 
 
 def verify_head(golden):
-    """Compares a head with its tokenizer, on the feature maps of the file."""
+    """Compare a head and its tokenizer on the feature maps of the file."""
     settings = golden.meta["config"]
     for case in golden.cases():
         if f"in/{case}/feat0" in golden:
             prior, photos = _prior_on(golden, case, settings)
-            yield from _predicted(golden, case, prior, photos)
-    # Gradients take the place of the weights, so they come last.
+            yield from _prediction(golden, case, prior, photos)
+    # Gradients overwrite the weights, so they are compared last.
     prior, photos = _prior_on(golden, "test", settings)
     segmenter = gss_keras.GenerativeSegmenter(prior)
     if "out/train/target_pixel" in golden:
         yield from _palette(golden, prior.posterior)
-        yield from _reconstructed(golden, prior.posterior)
+        yield from _reconstruction(golden, prior.posterior)
         yield from _targets(golden, prior, photos)
         yield from _losses(golden, prior, photos)
         yield from _gradients(golden, prior, photos, prior)
@@ -73,7 +73,7 @@ def verify_head(golden):
 
 
 def _prior_on(golden, case, settings):
-    """Builds the prior on the maps of a case, and photos of their size."""
+    """Build the prior on the feature maps of a case, and matching photos."""
     maps = [golden.map(f"in/{case}/feat{level}") for level in range(4)]
     prior = official.build_prior(
         golden.weights(), settings, StoredPyramid(maps)
@@ -83,9 +83,9 @@ def _prior_on(golden, case, settings):
     return prior, ops.convert_to_tensor(photos)
 
 
-def _predicted(golden, case, prior, photos):
-    """Compares feature maps -> token logits -> tokens -> maskige -> classes."""
-    yield from _on_the_way(golden, case, prior)
+def _prediction(golden, case, prior, photos):
+    """Compare feature maps -> token logits -> tokens -> maskige -> classes."""
+    yield from _intermediate_features(golden, case, prior)
     logits = to_numpy(prior.token_logits(photos))
     scale = logits.std()
     if f"out/{case}/vq_logits" in golden:
@@ -108,8 +108,8 @@ def _predicted(golden, case, prior, photos):
         yield agree(f"{case}/class_map", scores.argmax(-1), classes, is_clear)
 
 
-def _on_the_way(golden, case, prior):
-    """Compares the fused map, and what the attention blocks make of it."""
+def _intermediate_features(golden, case, prior):
+    """Compare the fused features and the output of the Swin blocks."""
     if f"out/{case}/fused" not in golden:
         return
     features = prior.fusion(list(prior.backbone(None).values()))
@@ -125,7 +125,7 @@ def _on_the_way(golden, case, prior):
 
 
 def _palette(golden, posterior):
-    """Compares colors of classes, and distances of pixels to them."""
+    """Compare colors of classes, and distances of pixels to them."""
     if "out/palette/encode_to_segmap" not in golden:
         return
     masks = golden.raw("in/recon/gt")[:, 0]
@@ -137,12 +137,12 @@ def _palette(golden, posterior):
     distances = np.sum(maskige**2, -1, keepdims=True) - logits
     expected = golden.map("out/palette/sqdist_noignore")
     yield compare("palette/sqdist_noignore", 255**2 * distances, expected)
-    everything = NearestColorInverse(
+    with_ignore = NearestColorInverse(
         np.vstack([posterior.palette, posterior.mapping.ignore_color])
     )
     for name, scores in (
         ("noignore", logits),
-        ("keepignore", to_numpy(everything(maskige))),
+        ("keepignore", to_numpy(with_ignore(maskige))),
     ):
         best_two = 255**2 * np.sort(scores, axis=-1)[..., -2:]
         is_clear = best_two[..., 1] - best_two[..., 0] > _CLEAR_DISTANCE
@@ -152,11 +152,11 @@ def _palette(golden, posterior):
         )
 
 
-def _reconstructed(golden, posterior):
-    """Compares masks that went through tokens, without being drawn up.
+def _reconstruction(golden, posterior):
+    """Compare reconstructions of masks that are not upscaled.
 
-    The release lets the encoder cut off what is no whole token and stretches
-    what comes back; `LatentPosterior` pads masks instead.
+    The release's encoder drops pixels that do not fill a token, and the
+    reconstruction is stretched; `LatentPosterior` pads masks instead.
     """
     if "out/recon/class_map" not in golden:
         return
@@ -179,8 +179,8 @@ def _reconstructed(golden, posterior):
 
 
 def _targets(golden, prior, photos):
-    """Compares masks -> tokens that the prior has to predict."""
-    masks = prior.posterior.draw_up(golden.raw("in/train/gt")[:, 0])
+    """Compare masks -> target tokens of the prior."""
+    masks = prior.posterior.pad_and_upscale(golden.raw("in/train/gt")[:, 0])
     expected = golden.raw("out/train/target_pixel")[:, 0]
     yield agree("train/target_pixel", to_numpy(masks), expected)
 
@@ -213,7 +213,7 @@ def _targets(golden, prior, photos):
 
 
 def _losses(golden, prior, photos):
-    """Compares each term of the loss, their sum, and the accuracies."""
+    """Compare each term of the loss, their sum, and the accuracies."""
     masks = ops.convert_to_tensor(golden.raw("in/train/gt")[:, 0])
     outputs = prior(photos, training=False)
     total = prior.compute_loss(photos, masks, outputs)
@@ -222,7 +222,7 @@ def _losses(golden, prior, photos):
     size = golden.raw("out/train/target_pixel").shape[2:]
     guesses = argmax(resize_bilinear(outputs["pixel_logits"], *size))
     scores = gss_keras.SegmentationScores(prior.posterior.num_classes)
-    scores.update_state(prior.posterior.draw_up(masks), guesses)
+    scores.update_state(prior.posterior.pad_and_upscale(masks), guesses)
     received = {
         "acc_seg_indice": 100 * to_numpy(prior.token_accuracy.result()),
         "acc_seg_aux": to_numpy(scores.result()["pixel_accuracy"]),
@@ -236,7 +236,7 @@ def _losses(golden, prior, photos):
 
 
 def _learned_inverse(golden, segmenter, photos):
-    """Compares the loss of FT-W, on the prior's own maskiges."""
+    """Compare the loss of FT-W on maskiges predicted by the prior."""
     if "out/train/projection" in golden:
         maskige = golden.map("out/test/maskige")[:1] / 255
         projection = segmenter.posterior.inverse.projection
@@ -255,19 +255,19 @@ def _learned_inverse(golden, segmenter, photos):
 
 
 class _KeepGradients(keras.optimizers.Optimizer):
-    """Puts each gradient in the place of its variable."""
+    """Optimizer that overwrites each variable with its gradient."""
 
     def update_step(self, gradient, variable, learning_rate):
         del learning_rate
-        # TensorFlow hands out that of a table in slices that are to be summed.
+        # TensorFlow's gradient of an embedding is an `IndexedSlices`; sum it.
         self.assign(variable, ops.add(ops.zeros(variable.shape), gradient))
 
 
-class _AsEvaluated(Stage):
-    """Trains a stage without dropout and with stored batch statistics."""
+class _InferenceMode(Stage):
+    """Train a stage in inference mode: no dropout, moving batch statistics."""
 
     def __init__(self, stage):
-        super().__init__(name="as_evaluated")
+        super().__init__(name="inference_mode")
         self.stage = stage
         self.built = True
 
@@ -282,9 +282,9 @@ class _AsEvaluated(Stage):
 
 
 def _gradients(golden, stage, photos, prior):
-    """Compares gradients of the loss, computed by one step of `fit`."""
+    """Compare gradients of the loss, computed by one training step."""
     names = golden.names("out/train/grad/")
-    model = _AsEvaluated(stage)
+    model = _InferenceMode(stage)
     model.compile(_KeepGradients(1.0, name="keep_gradients"))
     masks = golden.raw("in/train/gt")[:, 0]
     model.train_on_batch(to_numpy(photos), masks)

@@ -1,4 +1,4 @@
-"""Compares the training and evaluation around the model."""
+"""Compare training schedule, weight decay, sliding windows and metrics."""
 
 import numpy as np
 from keras import ops
@@ -25,7 +25,7 @@ from weights_conversion.golden.comparison import (
 
 
 def verify_schedule(golden):
-    """Compares learning rates, step by step."""
+    """Compare the learning rate at each step."""
     for index, config in enumerate(golden.meta["config"]):
         schedule = training.WarmupPolynomialDecay(
             config["base_lr"],
@@ -41,7 +41,7 @@ def verify_schedule(golden):
 
 
 def verify_scores(golden):
-    """Compares IoU, accuracies and their means."""
+    """Compare IoU, accuracies and their means."""
     config = golden.meta["config"]
     classes, ignored = config["num_classes"], config["ignore_index"]
     for prefix in ("", "reduce_zero/"):
@@ -51,9 +51,9 @@ def verify_scores(golden):
         for name in golden.names("in/gt"):
             truth = golden.raw(f"in/gt{name}")
             if prefix:
-                # What the release calls `reduce_zero_label`.
-                is_left_out = (truth == 0) | (truth == ignored)
-                truth = np.where(is_left_out, ignored, truth - 1)
+                # The release's `reduce_zero_label`: class 0 becomes ignored.
+                is_ignored = (truth == 0) | (truth == ignored)
+                truth = np.where(is_ignored, ignored, truth - 1)
             scores.update_state(truth, golden.raw(f"in/pred{name}"))
         expected = golden.raw(f"out/{prefix}IoU_nan")
         received = scores.class_iou()
@@ -71,7 +71,7 @@ def verify_scores(golden):
 
 
 def verify_windows(golden):
-    """Compares sliding windows of the file's toy network."""
+    """Compare sliding-window inference of the file's toy network."""
     for case, geometry in golden.meta["config"].items():
         photos = golden.map(f"in/{case}/image")
         score = _toy(golden)
@@ -84,9 +84,9 @@ def verify_windows(golden):
             logits = score(photos)
         expected = golden.map(f"out/{case}/logits_raw")
         yield compare(f"{case}/logits_raw", logits, expected, BLOCK)
-        high, wide = geometry["img"]
+        height, width = geometry["img"]
         logits = resize_bilinear(
-            ops.convert_to_tensor(logits[:, :high, :wide]), *geometry["ori"]
+            ops.convert_to_tensor(logits[:, :height, :width]), *geometry["ori"]
         )
         expected = golden.map(f"out/{case}/logits_rescaled")
         yield compare(
@@ -106,18 +106,19 @@ def verify_windows(golden):
 
 
 def _compare_windows(golden, case, photos, window, stride):
-    tall, broad = photos.shape[1:3]
-    placed = [
-        (top, min(top + window[0], tall), left, min(left + window[1], broad))
-        for top in window_starts(tall, window[0], stride[0])
-        for left in window_starts(broad, window[1], stride[1])
+    """Compare the coordinates of the windows."""
+    height, width = photos.shape[1:3]
+    windows = [
+        (top, min(top + window[0], height), left, min(left + window[1], width))
+        for top in window_starts(height, window[0], stride[0])
+        for left in window_starts(width, window[1], stride[1])
     ]
     expected = golden.raw(f"out/{case}/windows_y1y2x1x2")
-    return agree(f"{case}/windows", placed, expected)
+    return agree(f"{case}/windows", windows, expected)
 
 
 def _toy(golden):
-    """Returns the toy network, by the formula in the file's `meta`."""
+    """Build the toy network that the file's `meta` specifies."""
 
     def convolve(x, name):
         kernel = golden.raw(f"sd/{name}.weight").transpose(2, 3, 1, 0)
@@ -128,8 +129,8 @@ def _toy(golden):
         x = convolve(ops.convert_to_tensor(photos), "backbone.conv")
         x = convolve(x, "decode_head.conv")
         x = ops.repeat(ops.repeat(x, 2, axis=1), 2, axis=2)
-        wide = x.shape[2]
-        ramp = 1 + 0.25 * np.arange(wide, dtype="float32") / (wide / 2)
+        width = x.shape[2]
+        ramp = 1 + 0.25 * np.arange(width, dtype="float32") / (width / 2)
         x = x * ops.convert_to_tensor(ramp[:, None])
         return to_numpy(resize_bilinear(x, *photos.shape[1:3]))
 
@@ -137,10 +138,11 @@ def _toy(golden):
 
 
 def verify_decay(golden):
-    """Compares which parameters the optimizer lets decay.
+    """Compare which parameters have weight decay.
 
-    The file has names alone, so models of their depths are built as narrow
-    as can be. One step without gradients shows which of their weights move.
+    The file only has names of parameters, so the models are built with the
+    depths that these imply and minimal widths. A step with zero gradients
+    shows which of their weights decay.
     """
     for name, decays in golden.meta["weight_decay"].items():
         prior = _narrow_prior(list(decays))
@@ -157,19 +159,20 @@ def verify_decay(golden):
             ).items()
         }
         is_ours = {n for n, variable in plan.items() if variable.trainable}
-        strange = sorted(is_ours ^ set(decays))
-        if strange:
-            yield Row(name, f"other parameters: {strange}", False)
+        unmatched = sorted(is_ours ^ set(decays))
+        if unmatched:
+            yield Row(name, f"unmatched parameters: {unmatched}", False)
             continue
-        is_moved = _moved_without_gradient(prior, plan)
+        has_decay = _decayed(prior, plan)
         yield agree(
             f"{name}, {len(decays)} parameters",
-            [is_moved[tensor] for tensor in decays],
+            [has_decay[tensor] for tensor in decays],
             [decay > 0 for decay in decays.values()],
         )
 
 
-def _moved_without_gradient(prior, plan):
+def _decayed(prior, plan):
+    """Return which parameters decay in a step with zero gradients, by name."""
     variables = prior.trainable_variables
     optimizer = training.adamw(
         1.0, 10, 0, undecayed=training.undecayed_in_release(prior)
@@ -186,7 +189,7 @@ def _moved_without_gradient(prior, plan):
 
 
 def _narrow_prior(names):
-    """Builds a prior of the depths that the parameters' names show."""
+    """Build a narrow prior with the depths in the parameters' names."""
     settings = {"level_channels": 8, "channels": 8, "heads": 2, "projection": 8}
     has_pixels = "decode_head.conv_seg_pixel.weight" in names
     is_separate = "decode_head.fusion_conv_pixel.conv.weight" in names
@@ -205,6 +208,7 @@ def _narrow_prior(names):
 
 
 def _narrow_backbone(names):
+    """Build a narrow backbone with the depths in the parameters' names."""
     if "backbone.patch_embed.projection.weight" in names:
         depths = [
             count(names, rf"backbone\.stages\.{stage}\.blocks\.(\d+)\.")
@@ -222,7 +226,7 @@ def _narrow_backbone(names):
             depth_of(blocks),
             stem_channels=4
             if "backbone.layer1.0.downsample.0.weight" in names
-            # Where the stem is as wide as the first block, there is none.
+            # There is no downsampling if the stem is as wide as the block.
             else 8,
             base_channels=2,
         )

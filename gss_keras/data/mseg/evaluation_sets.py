@@ -1,4 +1,4 @@
-"""The six test sets of MSeg, from which no training photo comes."""
+"""The six test sets of MSeg, disjoint from its training sets."""
 
 from gss_keras.data.files import id_table
 from gss_keras.data.mseg.files import LayoutFiles, find_list
@@ -7,7 +7,7 @@ from gss_keras.data.mseg.taxonomy import class_names, universal_to
 
 
 class MSegTestSet(LayoutFiles):
-    """Reads one test set of MSeg with classes of its own.
+    """Read one MSeg test set with its own classes.
 
     | name | photos | classes |
     |---|---|---|
@@ -18,30 +18,30 @@ class MSegTestSet(LayoutFiles):
     | `kitti-19` | 50 | 19 |
     | `scannet-20` | 5436 | 20 |
 
-    Most of the folders hold more than that, so that MSeg's lists are needed.
-    The classes of `camvid-11` are in another order than those of
+    Most of the folders contain further photos, so MSeg's lists are required.
+    The classes of `camvid-11` are ordered differently from those of
     `gss_keras.data.CamVid`.
 
     Args:
         name: One of `TEST_SETS`, such as `"voc2012"`.
-        data_dir: Path of the folder of all data sets, as MSeg's scripts
-            download and prepare them.
-        lists: Path of MSeg's folder `dataset_lists`, by default that in
-            `data_dir`. Its `<name>/list/val.txt` says which photos to read.
+        data_dir: Path of the folder of all data sets, as downloaded and
+            prepared by MSeg's scripts.
+        lists: Path of MSeg's folder `dataset_lists`, by default the one in
+            `data_dir`. Its `<name>/list/val.txt` lists the photos to read.
 
     Attributes:
         classes: Tuple of the class names.
         num_classes: Number of classes.
         ignore_label: 255, the id of unlabeled pixels in the masks.
-        names: Tuple of the records' names, file names without suffix, with
-            the folders below that of the photos.
-        universal_to: int32 array `(194,)`: the class that each universal
-            class becomes, see the function `universal_to`.
+        names: Tuple of the records' names: paths relative to the photo
+            folder, without suffix.
+        universal_to: int32 array `(194,)`: the class id of each universal
+            class, see the function `universal_to`.
 
     Raises:
         ValueError: If `name` is unknown, if a folder or the list is missing,
-            or if a photo has no mask; when a record is read, see
-            `gss_keras.data.PairedFiles`.
+            or if a photo has no mask. See `gss_keras.data.PairedFiles` for
+            errors in single files.
 
     Example:
         >>> import tempfile
@@ -61,10 +61,10 @@ class MSegTestSet(LayoutFiles):
         if list_path is None and not layout.is_whole:
             where = f"lists={lists!r}" if lists else f"data_dir={data_dir!s}"
             raise ValueError(
-                f"`lists` must hold {name}/list/val.txt, for the folders of "
-                "this set hold more than the photos to evaluate on. Copy "
-                f"`mseg/dataset_lists` of {SCRIPTS} to `data_dir`. Received: "
-                f"{where}, without it"
+                f"`lists` must contain {name}/list/val.txt, because the "
+                "folders of this data set contain more than the test photos. "
+                f"Copy `mseg/dataset_lists` from {SCRIPTS} to `data_dir`. "
+                f"Received: {where}, without this file"
             )
         super().__init__(
             layout,

@@ -1,4 +1,4 @@
-"""Where MSeg's download scripts put the files of each data set."""
+"""Folder layouts of the data sets as MSeg's download scripts create them."""
 
 import dataclasses
 import os
@@ -8,25 +8,26 @@ SCRIPTS = "https://github.com/mseg-dataset/mseg-api"
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Says where a data set's photos and masks are.
+    """Describe where the photos and masks of a data set are stored.
 
-    Photo and mask of a record share a stem, such as `aachen/aachen_000000`:
-    `<root>/<photos>/aachen/<photo prefix>aachen_000000<photo suffix>` belongs
-    to `<root>/<masks>/aachen/<mask prefix>aachen_000000<mask suffix>`. All
-    paths here are relative to the root.
+    The photo and mask of a record share a stem, such as
+    `aachen/aachen_000000`. The photo's path is
+    `<root>/<photos>/aachen/<photo_prefix>aachen_000000<photo_suffix>`, the
+    mask's `<root>/<masks>/aachen/<mask_prefix>aachen_000000<mask_suffix>`.
+    All paths here are relative to the root.
 
     Args:
-        root: Folder of the data set below the folder of all.
+        root: Folder of the data set, relative to `data_dir`.
         photos: Folder of the photos.
         masks: Folder of the masks.
-        photo_suffix: End of every photo's file name.
-        mask_suffix: End of every mask's file name.
-        photo_prefix: Begin of every photo's file name.
-        mask_prefix: Begin of every mask's file name.
-        mask_part: Pair of strings: what to replace in a stem, and by what, on
-            the way to the mask.
-        is_whole: Whether the folders hold nothing but the data set's photos,
-            so that a list is not needed.
+        photo_suffix: Suffix of the photos' file names.
+        mask_suffix: Suffix of the masks' file names.
+        photo_prefix: Prefix of the photos' file names.
+        mask_prefix: Prefix of the masks' file names.
+        mask_part: Pair of strings: the first is replaced with the second in
+            the stem to get the mask's path.
+        is_whole: Whether the folders contain only the photos of the split,
+            so that no list is needed.
     """
 
     root: str
@@ -52,20 +53,21 @@ class Layout:
         return os.path.join(self.masks, head, name)
 
     def photo_stem(self, path):
-        """Return the stem of a photo's path, `None` if it is none."""
+        """Return the stem of a photo's path, or `None` for other files."""
         return _stem(path, self.photos, self.photo_prefix, self.photo_suffix)
 
     def mask_stem(self, path):
-        """Return the stem of a mask's path, `None` if it is none."""
+        """Return the stem of a mask's path, or `None` for other files."""
         return _stem(path, self.masks, self.mask_prefix, self.mask_suffix)
 
 
 def layout_of(data_set, split):
-    """Return where a split of a data set is.
+    """Return the folder layout of a split of a data set.
 
     Args:
         data_set: Name of a training or test set.
-        split: `"train"` or `"val"`; test sets have only the latter.
+        split: `"train"` or `"val"`. Test sets have one layout, whatever the
+            split.
 
     Returns:
         A `Layout`.
@@ -86,16 +88,16 @@ def layout_of(data_set, split):
 
 
 def _stem(path, folder, prefix, suffix):
-    """Return a path below a folder without prefix and suffix, or None."""
-    place = os.path.join(os.path.normpath(folder), "") if folder else ""
-    head, tail = os.path.split(path[len(place) :])
-    is_inside = path.startswith(place) and not tail.startswith(".")
+    """Strip folder, prefix and suffix from a path; return None if absent."""
+    parent = os.path.join(os.path.normpath(folder), "") if folder else ""
+    head, tail = os.path.split(path[len(parent) :])
+    is_inside = path.startswith(parent) and not tail.startswith(".")
     if not (is_inside and tail.startswith(prefix) and tail.endswith(suffix)):
         return None
     return os.path.join(head, tail[len(prefix) : len(tail) - len(suffix)])
 
 
-# With the names of the folders for training and validation.
+# Each layout with the folder names of its training and validation splits.
 _TRAINING_LAYOUTS = {
     "ade20k-150-relabeled": (
         Layout(

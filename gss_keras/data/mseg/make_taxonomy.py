@@ -1,13 +1,13 @@
-r"""Make `taxonomy.json` from the label tables of MSeg.
+r"""Create `taxonomy.json` from the label tables of MSeg.
 
     python gss_keras/data/mseg/make_taxonomy.py \
         --table MSeg_master.tsv --names names --output taxonomy.json
 
-`MSeg_master.tsv` has one row for each universal class and one column for each
-data set: a cell names the class of a training set that is the row's universal
-class, or the class of a test set that takes it in. `names/<data set>.txt` has
-the classes of a data set in the order of the ids in its files, one a line.
-Both come from https://github.com/mseg-dataset/mseg-api.
+`MSeg_master.tsv` has one row per universal class and one column per data set.
+A cell names the training class that equals the row's universal class, or the
+test class that includes it. `names/<data set>.txt` lists the classes of a data
+set in the order of the ids in its files, one per line. Both come from
+https://github.com/mseg-dataset/mseg-api.
 """
 
 import csv
@@ -17,7 +17,7 @@ from pathlib import Path
 _UNLABELED = "unlabeled"
 _IGNORE = 255
 
-# In the order in which training goes through them and results are listed.
+# In the order of the training records and of the reported results.
 TRAINING_SETS = (
     "ade20k-150-relabeled",
     "bdd-relabeled",
@@ -43,16 +43,16 @@ def make(table: Path, names: Path, output: Path):
     Args:
         table: Path of `MSeg_master.tsv`.
         names: Path of the folder of class lists.
-        output: Path of the JSON file to write. It holds `"universal"`, the
+        output: Path of the JSON file to write. It contains `"universal"`, the
             names of the universal classes; `"classes"`, for each data set its
             class names in the order of their ids; `"to_universal"`, for each
             training set the universal id of each of its classes, 255 for
             unlabeled; `"takes_in"`, for each test set and each of its classes
-            the universal ids that it takes in.
+            the universal ids that it includes.
 
     Raises:
         ValueError: If a cell names a class that is not in the data set's list,
-            or a training class has no universal class or several.
+            or if a training class does not have exactly one universal class.
     """
     with open(table, encoding="utf-8", newline="") as file:
         rows = list(
@@ -70,45 +70,48 @@ def make(table: Path, names: Path, output: Path):
     }
     for data_set in TRAINING_SETS + TEST_SETS:
         classes = _read_names(names / f"{data_set}.txt")
-        taken = _read_column(rows, data_set, classes, ids)
+        universal_ids = _read_column(rows, data_set, classes, ids)
         taxonomy["classes"][data_set] = classes
         if data_set in TEST_SETS:
-            taxonomy["takes_in"][data_set] = taken
+            taxonomy["takes_in"][data_set] = universal_ids
             continue
-        for name, found in zip(classes, taken, strict=True):
-            if len(found) != 1:
+        for name, matches in zip(classes, universal_ids, strict=True):
+            if len(matches) != 1:
                 raise ValueError(
-                    "`table` must give every class of a training set one "
-                    f"universal class. Received: {len(found)} for {name!r} "
+                    "`table` must assign exactly one universal class to every "
+                    f"training class. Received: {len(matches)} for {name!r} "
                     f"of {data_set}"
                 )
-        taxonomy["to_universal"][data_set] = [found[0] for found in taken]
+        taxonomy["to_universal"][data_set] = [
+            matches[0] for matches in universal_ids
+        ]
     output.write_text(_dumps(taxonomy), encoding="utf-8")
 
 
 def _read_names(path):
-    """Return the class names of a list; they may contain commas."""
+    """Read class names, one per line; they may contain commas."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return [line.strip() for line in lines if line.strip()]
 
 
 def _read_column(rows, data_set, classes, ids):
-    """Return for each class of a data set the universal ids in its rows."""
-    taken = [[] for _ in classes]
+    """Return, for each class of a data set, the universal ids of its rows."""
+    universal_ids = [[] for _ in classes]
     for row in rows:
         name = row[data_set].strip()
         if name and name not in classes:
             raise ValueError(
-                f"`table` must name classes of {data_set}'s list. "
+                f"`table` must only name classes in {data_set}'s list. "
                 f"Received: {name!r} in the row of {row['universal']!r}"
             )
         if name:
-            taken[classes.index(name)].append(ids[row["universal"].strip()])
-    return taken
+            universal_id = ids[row["universal"].strip()]
+            universal_ids[classes.index(name)].append(universal_id)
+    return universal_ids
 
 
 def _dumps(taxonomy):
-    """Return JSON text with one line for each data set."""
+    """Serialize to JSON with one line per data set."""
     parts = [f'"universal": {json.dumps(taxonomy["universal"])}']
     for key in ("classes", "to_universal", "takes_in"):
         lists = ",\n".join(

@@ -1,8 +1,8 @@
-"""The 194 universal classes of MSeg, and the way to them and from them.
+"""The 194 universal classes of MSeg and the mappings to and from them.
 
-Training masks of every set are brought to the universal classes; universal
-predictions are brought to the classes of a test set. `taxonomy.json` holds
-both ways, made by `make_taxonomy.py` from MSeg's own tables.
+Training masks of all data sets are mapped to the universal classes; universal
+predictions are mapped to the classes of a test set. `taxonomy.json` contains
+both mappings; `make_taxonomy.py` creates it from MSeg's own tables.
 
 Reference: Lambert, Liu, Sener, Hays, Koltun, "MSeg: A composite dataset for
 multi-domain semantic segmentation", CVPR 2020.
@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from keras import ops
 
+from gss_keras.constants import IGNORE_LABEL
 from gss_keras.data.mseg.make_taxonomy import TEST_SETS, TRAINING_SETS
-from gss_keras.maskige.mapping import IGNORE_LABEL
 
 _TABLES = json.loads(
     Path(__file__).with_name("taxonomy.json").read_text(encoding="utf-8")
@@ -26,7 +26,7 @@ UNIVERSAL_CLASSES = tuple(_TABLES["universal"])
 
 
 def class_names(data_set):
-    """Return the class names of a data set in the order of its file ids.
+    """Return the class names of a data set in the order of its label ids.
 
     Args:
         data_set: One of `TRAINING_SETS` or `TEST_SETS`, or `"universal"`.
@@ -48,19 +48,19 @@ def class_names(data_set):
 
 
 def to_universal(training_set):
-    """Return which universal class each id in a training set's files means.
+    """Return the lookup table from a training set's ids to universal ids.
 
-    Every class of the seven relabeled sets is one universal class, so nothing
-    is lost on the way: relabeling by hand has split the classes that were too
-    wide. Pixels whose class has no universal one are 255 in the files already.
+    Every class of the seven relabeled data sets is one universal class, so the
+    mapping is lossless: MSeg split the broader classes by relabeling. Pixels
+    without a universal class are already 255 in the files.
 
     Args:
         training_set: One of `TRAINING_SETS`.
 
     Returns:
-        int32 array `(65536,)`: universal ids in `[0, 194)` for ids of classes,
-        255 for 255, unlabeled, and -1 for ids that no file may hold; the form
-        that `gss_keras.data.PairedFiles` takes.
+        int32 array `(65536,)`: universal ids in `[0, 194)` for class ids, 255
+        for 255, unlabeled, and -1 for invalid ids; the `ids` argument of
+        `gss_keras.data.PairedFiles`.
 
     Raises:
         ValueError: If there is no such training set.
@@ -78,17 +78,17 @@ def to_universal(training_set):
 
 
 def universal_matrix(test_set):
-    """Return which universal classes each class of a test set takes in.
+    """Return the binary membership matrix of a test set's classes.
 
     Args:
         test_set: One of `TEST_SETS`.
 
     Returns:
-        float32 array `(194, num_classes)` of zeros and ones. A row has at
-        most one 1; rows without any belong to universal classes that the test
-        set knows nothing of. Columns without any, `"flower"` and `"wood"` of
-        PASCAL Context, belong to classes that are never predicted and lower
-        the mean IoU of everyone.
+        float32 array `(194, num_classes)`: 1 where a universal class belongs
+        to a class of the test set, else 0. A row has at most one 1; all-zero
+        rows are universal classes that the test set lacks. All-zero columns,
+        `"flower"` and `"wood"` of PASCAL Context, are classes that are never
+        predicted and lower the mean IoU of every model.
 
     Raises:
         ValueError: If there is no such test set.
@@ -99,27 +99,27 @@ def universal_matrix(test_set):
         'bus'
     """
     _check_name("test_set", test_set, TEST_SETS)
-    takes_in = _TABLES["takes_in"][test_set]
-    matrix = np.zeros((len(UNIVERSAL_CLASSES), len(takes_in)), "float32")
-    for index, taken in enumerate(takes_in):
-        matrix[taken, index] = 1
+    members = _TABLES["takes_in"][test_set]
+    matrix = np.zeros((len(UNIVERSAL_CLASSES), len(members)), "float32")
+    for index, universal_ids in enumerate(members):
+        matrix[universal_ids, index] = 1
     return matrix
 
 
 def universal_to(test_set, unmapped=0):
-    """Return the class of a test set for each universal class.
+    """Return the lookup table from universal ids to a test set's class ids.
 
     Args:
         test_set: One of `TEST_SETS`.
-        unmapped: Id for universal classes that no class of the test set
-            takes in, such as a bridge in KITTI; there are none in VOC 2012
-            and PASCAL Context, whose background takes in the rest. The
-            published protocol multiplies the one-hot prediction with
-            `universal_matrix` and takes the argmax, of nothing but zeros here:
-            class 0 (`"road"`, `"Building"`, `"bathtub"`) gets those pixels.
-            With 255 they are none of the classes: still wrong wherever
-            truth is known, but no false positives of class 0. Count with
-            `gss_keras.metrics.confusion_matrix` then.
+        unmapped: Id for universal classes that belong to no class of the test
+            set, such as a bridge in KITTI. VOC 2012 and PASCAL Context have
+            none, since their background includes the rest. The published
+            protocol multiplies the one-hot prediction with `universal_matrix`
+            and takes the argmax, here of an all-zero row, which assigns those
+            pixels to class 0 (`"road"`, `"Building"`, `"bathtub"`). With 255
+            they belong to no class: still errors at labeled pixels, but no
+            false positives of class 0. Use
+            `gss_keras.metrics.confusion_matrix` in that case.
 
     Returns:
         int32 array `(194,)`, ids of the test set's classes or `unmapped`.
@@ -138,23 +138,22 @@ def universal_to(test_set, unmapped=0):
 
 
 def map_predictions(predictions, test_set, unmapped=0):
-    """Bring predicted universal classes to the classes of a test set.
+    """Map predicted universal ids to the class ids of a test set.
 
-    The published numbers came about this way, from the argmax over the 194
-    classes.
+    The published scores map the argmax over the 194 classes this way.
 
     Args:
         predictions: int array or tensor of any shape, ids in `[0, 194)`.
         test_set: One of `TEST_SETS`.
-        unmapped: As for `universal_to`.
+        unmapped: See `universal_to`.
 
     Returns:
         int32 of the same shape, ids of the test set's classes or `unmapped`;
         a NumPy array for a NumPy array, else a tensor.
 
     Raises:
-        ValueError: If there is no such test set, or if a NumPy array holds
-            other ids.
+        ValueError: If there is no such test set, or if a NumPy array contains
+            ids out of range.
 
     Example:
         >>> couch = UNIVERSAL_CLASSES.index("couch")
@@ -167,20 +166,20 @@ def map_predictions(predictions, test_set, unmapped=0):
     outside = (predictions < 0) | (predictions >= len(table))
     if outside.any():
         raise ValueError(
-            f"`predictions` must be ids from 0 to {len(table) - 1} of the "
-            "universal classes. Received: "
+            f"`predictions` must be universal ids from 0 to {len(table) - 1}. "
+            "Received: "
             f"{', '.join(map(str, np.unique(predictions[outside])[:8]))}"
         )
     return table[predictions]
 
 
 def map_probabilities(probabilities, test_set):
-    """Bring probabilities of universal classes to the classes of a test set.
+    """Map probabilities of universal classes to those of a test set's classes.
 
-    A class gets the sum over the universal classes that it takes in, as MSeg
-    itself evaluates. That favors classes that take in many, `"background"` of
-    VOC 2012 above all, and needs probabilities that mean something: votes of
-    the free inverse do not.
+    Sums the probabilities of all universal classes that belong to a class, as
+    MSeg itself evaluates. This favors classes with many members, above all
+    `"background"` of VOC 2012, and requires calibrated probabilities, which
+    the votes of the training-free inverse mapping are not.
 
     Args:
         probabilities: Float array or tensor `(..., 194)`, not negative.
@@ -190,27 +189,27 @@ def map_probabilities(probabilities, test_set):
         Float tensor `(..., num_classes)`. Its argmax is the prediction.
 
     Raises:
-        ValueError: If there is no such test set, or if the last axis is not
-            that of the universal classes.
+        ValueError: If there is no such test set, or if the last axis does not
+            have 194 entries.
 
     Example:
-        >>> even = np.full((2, 3, 194), 1 / 194, "float32")
-        >>> tuple(map_probabilities(even, "camvid-11").shape)
+        >>> uniform = np.full((2, 3, 194), 1 / 194, "float32")
+        >>> tuple(map_probabilities(uniform, "camvid-11").shape)
         (2, 3, 11)
     """
     matrix = universal_matrix(test_set)
     probabilities = ops.convert_to_tensor(probabilities)
     if probabilities.shape[-1] != len(matrix):
         raise ValueError(
-            f"`probabilities` must have a last axis of {len(matrix)}, one for "
-            "each universal class. Received: "
+            f"`probabilities` must have a last axis of {len(matrix)} entries, "
+            "one for each universal class. Received: "
             f"probabilities.shape={tuple(probabilities.shape)}"
         )
     return ops.matmul(probabilities, ops.cast(matrix, probabilities.dtype))
 
 
 def _check_name(argument, name, names):
-    """Raise unless a data set has this name."""
+    """Raise ValueError unless a name is known."""
     if name in names:
         return
     near = [known for known in names if str(name) in known]

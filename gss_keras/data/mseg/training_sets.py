@@ -1,10 +1,11 @@
-"""The seven training sets of MSeg, one by one and as one."""
+"""The seven training sets of MSeg, individually and combined."""
 
 import itertools
 import operator
 
 import numpy as np
 
+from gss_keras.constants import IGNORE_LABEL
 from gss_keras.data.mseg.files import LayoutFiles, find_list
 from gss_keras.data.mseg.layouts import layout_of
 from gss_keras.data.mseg.taxonomy import (
@@ -12,9 +13,8 @@ from gss_keras.data.mseg.taxonomy import (
     UNIVERSAL_CLASSES,
     to_universal,
 )
-from gss_keras.maskige.mapping import IGNORE_LABEL
 
-# How often one pass over the training data goes through each set.
+# How often each data set is repeated in one training epoch.
 REPEATS = {
     "ade20k-150-relabeled": 6,
     "bdd-relabeled": 17,
@@ -27,28 +27,28 @@ REPEATS = {
 
 
 class MSegTrainingSet(LayoutFiles):
-    """Reads one relabeled training set of MSeg with universal classes.
+    """Read one relabeled MSeg training set with universal classes.
 
     Args:
         name: One of `TRAINING_SETS`, such as `"bdd-relabeled"`.
-        data_dir: Path of the folder of all data sets, as MSeg's scripts
-            download and prepare them.
+        data_dir: Path of the folder of all data sets, as downloaded and
+            prepared by MSeg's scripts.
         split: `"train"` or `"val"`.
-        lists: Path of MSeg's folder `dataset_lists`, by default that in
-            `data_dir`. Its `<name>/list/<split>.txt` says which photos to
-            read; where it is absent, all are.
+        lists: Path of MSeg's folder `dataset_lists`, by default the one in
+            `data_dir`. Its `<name>/list/<split>.txt` lists the photos to
+            read; without it, all photos are read.
 
     Attributes:
         classes: Tuple of the 194 universal class names.
         num_classes: 194.
         ignore_label: 255, the id of unlabeled pixels in the masks.
-        names: Tuple of the records' names, file names without prefix and
-            suffix, with the folders below that of the photos.
+        names: Tuple of the records' names: paths relative to the photo
+            folder, without prefix and suffix.
 
     Raises:
         ValueError: If `name` or `split` is unknown, if a folder is missing,
-            or if a photo has no mask or a mask no photo; when a record is
-            read, see `gss_keras.data.PairedFiles`.
+            or if a photo has no mask or a mask no photo. See
+            `gss_keras.data.PairedFiles` for errors in single files.
     """
 
     def __init__(self, name, data_dir, split="train", lists=None):
@@ -60,28 +60,30 @@ class MSegTrainingSet(LayoutFiles):
 
 
 class MSeg:
-    """Reads the seven training sets of MSeg as one, small ones repeated.
+    """Concatenate the seven MSeg training sets, oversampling the small ones.
 
-    A pass over the training data goes through Cityscapes 40 times and through
-    COCO once, so that every set has its share. The records follow each other
-    set by set: shuffle them, as `gss_keras.data.batches` does. Validation
-    goes through every set once.
+    One training epoch repeats Cityscapes 40 times and COCO once, so that the
+    data sets are balanced. Records are ordered by data set: use
+    `gss_keras.data.batches(..., shuffle=True)`. The validation split is not
+    repeated.
 
     Args:
-        data_dir: Path of the folder of all data sets, as MSeg's scripts
-            download and prepare them.
+        data_dir: Path of the folder of all data sets, as downloaded and
+            prepared by MSeg's scripts.
         split: `"train"` or `"val"`.
-        data_sets: Names of the sets to read, some of `TRAINING_SETS`.
-        lists: As for `MSegTrainingSet`.
+        data_sets: Names of the data sets to read, a subset of
+            `TRAINING_SETS`.
+        lists: See `MSegTrainingSet`.
 
     Attributes:
         classes: Tuple of the 194 universal class names.
         num_classes: 194.
         ignore_label: 255, the id of unlabeled pixels in the masks.
-        sources: Dict from the name of a set to its `MSegTrainingSet`.
+        sources: Dict from the name of a data set to its `MSegTrainingSet`.
 
     Raises:
-        ValueError: As `MSegTrainingSet`, or if no set is named or one twice.
+        ValueError: If `data_sets` is empty or has duplicates, or for any
+            reason that `MSegTrainingSet` raises it.
 
     Example:
         >>> import tempfile
@@ -93,7 +95,7 @@ class MSeg:
 
     Reference:
         The repeats are those of the release of "Generative Semantic
-        Segmentation": nearly as many of each set as COCO has photos.
+        Segmentation", which bring each data set close to the size of COCO.
     """
 
     def __init__(
@@ -103,7 +105,7 @@ class MSeg:
         if not data_sets or len(set(data_sets)) < len(data_sets):
             raise ValueError(
                 "`data_sets` must name at least one training set, and each "
-                f"once. Received: data_sets={data_sets}"
+                f"training set once. Received: data_sets={data_sets}"
             )
         self.classes = UNIVERSAL_CLASSES
         self.num_classes = len(UNIVERSAL_CLASSES)
@@ -116,12 +118,12 @@ class MSeg:
             REPEATS[name] if split == "train" else 1 for name in data_sets
         ]
         sizes = map(len, self.sources.values())
-        parts = map(operator.mul, sizes, self._repeats)
-        self._ends = np.array(list(itertools.accumulate(parts)))
+        repeated_sizes = map(operator.mul, sizes, self._repeats)
+        self._ends = np.array(list(itertools.accumulate(repeated_sizes)))
 
     @property
     def names(self):
-        """Tuple of the records' names, those of repeated records as well."""
+        """Tuple of the names of all records, repeats included."""
         return tuple(
             name
             for (data_set, source), repeat in zip(
@@ -131,7 +133,7 @@ class MSeg:
         )
 
     def __len__(self):
-        """Return the number of records in one pass, repeats counted."""
+        """Return the number of records, repeats included."""
         return int(self._ends[-1])
 
     def __getitem__(self, index):
@@ -143,7 +145,7 @@ class MSeg:
         Returns:
             A dict: `"photo"`, uint8 `(height, width, 3)`, 0-255 RGB; `"mask"`,
             int32 `(height, width)`, universal ids in `[0, 194)` or 255;
-            `"name"`, name of the set, a slash and name of the record.
+            `"name"`, `<data set>/<record name>`.
 
         Raises:
             IndexError: If there is no such record.
@@ -157,15 +159,16 @@ class MSeg:
             )
         number = int(np.searchsorted(self._ends, position, side="right"))
         data_set, source = list(self.sources.items())[number]
-        # From the set's end, where positions repeat every len(source).
+        # The offset from the data set's end is negative, so the modulo gives
+        # the position in the source whatever the number of repeats.
         record = source[(position - int(self._ends[number])) % len(source)]
         return {**record, "name": f"{data_set}/{record['name']}"}
 
 
 def _check_split(split):
-    """Raise unless a training set has a split."""
+    """Raise ValueError unless a split is "train" or "val"."""
     if split not in ("train", "val"):
         raise ValueError(
-            "`split` of a training set of MSeg must be 'train' or 'val'. "
+            "`split` of an MSeg training set must be 'train' or 'val'. "
             f"Received: split={split!r}"
         )

@@ -1,8 +1,8 @@
-// Small helpers that make elements of the page and words for numbers.
+// Helpers that create DOM elements and format numbers.
 
 export const byId = (id) => document.getElementById(id);
 
-// Makes an element; strings become text, never markup.
+// Create an element. String children become text nodes, never markup.
 export function make(name, properties = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(properties)) {
@@ -22,10 +22,11 @@ export function swatch(color) {
   return element;
 }
 
-export function percent(share) {
-  if (share > 0 && share < 0.0005) return "<\u00a00.1\u00a0%";
-  const digits = share < 0.0995 || share > 0.995 && share < 1 ? 1 : 0;
-  return `${(100 * share).toFixed(digits)}\u00a0%`;
+export function percent(fraction) {
+  if (fraction > 0 && fraction < 0.0005) return "<\u00a00.1\u00a0%";
+  const digits =
+    fraction < 0.0995 || fraction > 0.995 && fraction < 1 ? 1 : 0;
+  return `${(100 * fraction).toFixed(digits)}\u00a0%`;
 }
 
 export function seconds(value) {

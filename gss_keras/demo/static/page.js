@@ -1,7 +1,7 @@
-// The page: what is shown, and what happens when a person acts.
+// State, views and event handlers of the page.
 
 import { byId, make, megabytes, percent, seconds } from "./elements.js";
-import { confidenceColor, css, paint, tokenPlace } from "./paint.js";
+import { confidenceColor, css, paint, tokenIndex } from "./paint.js";
 import { showLegend, showPalettes, showTimes } from "./panels.js";
 import { maskFile } from "./png.js";
 import { describe, fetchExample, segment } from "./server.js";
@@ -9,37 +9,37 @@ import { showCommonTokens, showNoToken, showToken } from "./token_card.js";
 import { Viewer } from "./viewer.js";
 
 const SCALES = [0.25, 1 / 3, 0.5, 0.75, 1];
-// The steps of the way in their order; `after` is what leads there.
+// The views in the order of the method; `step` is the step that leads to one.
 const VIEWS = [
-  { name: "photo", title: "Photo", caption: "The photo as the model sees it." },
-  { name: "tokens", title: "Tokens", after: "prior", opacity: 100,
-    caption: "One token for each square of pixels, as the prior predicts it. " +
-      "Colors only tell tokens apart." },
-  { name: "maskige", title: "Maskige", after: "decoder", opacity: 100,
-    caption: "What the decoder paints for the tokens: a mask as an image." },
-  { name: "mask", title: "Mask", after: "inverse", opacity: 60,
-    caption: "The class of each pixel, read off the maskige's colors." },
+  { name: "photo", title: "Photo", caption: "The input photo." },
+  { name: "tokens", title: "Tokens", step: "prior", opacity: 100,
+    caption: "The tokens that the prior predicts, one per square of pixels. " +
+      "Colors only distinguish tokens." },
+  { name: "maskige", title: "Maskige", step: "decoder", opacity: 100,
+    caption: "The maskige, decoded from the tokens: a mask as an image." },
+  { name: "mask", title: "Mask", step: "inverse", opacity: 60,
+    caption: "The class of each pixel, read from the maskige's colors." },
   { name: "confidence", title: "Confidence", opacity: 90,
-    caption: "How probable the model holds the class of each pixel." },
+    caption: "The predicted probability of each pixel's class." },
 ];
 const state = {
   model: null, file: null, results: new Map(), result: null, view: "mask",
-  palette: 0, kept: null, token: null, request: null,
+  palette: 0, selectedClass: null, token: null, request: null,
   opacity: Object.fromEntries(VIEWS.map((v) => [v.name, v.opacity ?? 100])),
 };
 
-const viewer = new Viewer({ onPoint: tellPixel, onPick: pickToken });
+const viewer = new Viewer({ onPoint: showPixel, onPick: selectToken });
 const colors = () => state.model.palettes[state.palette].colors;
 
-// From a file to a result
+// Requests
 
 async function open(file) {
   if (!file) return;
-  const { max_bytes: most } = state.model;
-  if (file.size > most) {
-    tell(`A file must have at most ${megabytes(most)}. Received: ` +
+  const { max_bytes: maxBytes } = state.model;
+  if (file.size > maxBytes) {
+    showMessage(`A file must have at most ${megabytes(maxBytes)}. Received: ` +
       `${file.name}, ${megabytes(file.size)}. Save the photo as JPEG or ` +
-      "make it smaller.");
+      "downscale it.");
     return;
   }
   await run(file, 1);
@@ -55,14 +55,14 @@ async function run(file, scale) {
     const result = await segment(file, scale, request.signal);
     result.stride = state.model.token_stride;
     if (isNew) {
-      Object.assign(state, { file, results: new Map(), kept: null });
+      Object.assign(state, { file, results: new Map(), selectedClass: null });
     }
     state.results.set(scale, result);
     showResult(result);
     if (isNew) scrollTo({ top: 0 });
   } catch (error) {
     if (error.name === "AbortError") return;
-    tell(error.message);
+    showMessage(error.message);
     showScale(state.result?.scale ?? 1);
   } finally {
     if (state.request === request) stop();
@@ -78,7 +78,7 @@ function showResult(result) {
   viewer.mark(null);
   showViews();
   showView(state.view);
-  showCommonTokens(result, state.model, pickToken);
+  showCommonTokens(result, state.model, selectToken);
   showNoToken();
   showPalettes(state.model, state.palette, choosePalette);
   showScale(result.scale);
@@ -86,15 +86,15 @@ function showResult(result) {
   const [width, height] = result.fileSize;
   byId("download-note").textContent =
     `PNG files of ${width} \u00d7 ${height} pixels, the photo's size. ` +
-    "A pixel is the id of its class.";
-  keepClass(state.kept);
+    "Pixel values are class ids.";
+  selectClass(state.selectedClass);
 }
 
-// What is seen
+// Views
 
 function showViews() {
   const { result } = state;
-  byId("views").replaceChildren(...VIEWS.flatMap(({ name, title, after }) => {
+  byId("views").replaceChildren(...VIEWS.flatMap(({ name, title, step }) => {
     const canvas = make("canvas", { "aria-hidden": "true" });
     if (name === "photo") drawPhoto(canvas, result);
     else paint(canvas, name, result, colors());
@@ -102,9 +102,9 @@ function showViews() {
       "button", { type: "button", id: `view-${name}` }, canvas, title,
     );
     button.addEventListener("click", () => showView(name));
-    if (!after) return [button];
-    return [make("span", { className: "arrow" }, after,
-      make("small", {}, seconds(result.seconds[after]))), button];
+    if (!step) return [button];
+    return [make("span", { className: "arrow" }, step,
+      make("small", {}, seconds(result.seconds[step]))), button];
   }));
 }
 
@@ -140,7 +140,7 @@ function confidenceScale() {
   const { confidence } = state.result;
   const mean = confidence.reduce((a, b) => a + b, 0) / confidence.length / 255;
   return make("span", { className: "scale" }, "0 %", ramp,
-    `100 %, on average ${percent(mean)}`);
+    `100 %, mean ${percent(mean)}`);
 }
 
 function showOpacity() {
@@ -152,12 +152,12 @@ function choosePalette(index) {
   paint(byId("view-mask").querySelector("canvas"), "mask", state.result,
     colors());
   showView(state.view === "maskige" ? "maskige" : "mask");
-  keepClass(state.kept);
+  selectClass(state.selectedClass);
 }
 
-// What is pointed at, kept and picked
+// Hovered pixel, selected class and selected token
 
-function tellPixel(pixel) {
+function showPixel(pixel) {
   const { result, model } = state;
   if (!pixel) {
     byId("readout").textContent = "";
@@ -165,66 +165,66 @@ function tellPixel(pixel) {
   }
   const { x, y } = pixel;
   const i = y * result.width + x;
-  const place = tokenPlace(result, result.stride, x, y);
+  const index = tokenIndex(result, result.stride, x, y);
   const dot = make("span", { className: "swatch" });
   dot.style.background = css(colors()[result.mask[i]]);
   byId("readout").replaceChildren(
     dot, make("strong", {}, model.classes[result.mask[i]]),
-    ` ${percent(result.confidence[i] / 255)} sure \u00b7 ` +
-    `token ${result.tokens[place]} \u00b7 ${x}, ${y}`,
+    ` \u00b7 confidence ${percent(result.confidence[i] / 255)} \u00b7 ` +
+    `token ${result.tokens[index]} \u00b7 ${x}, ${y}`,
   );
 }
 
-function keepClass(id) {
-  state.kept = id;
-  if (id !== null) dropToken();
+function selectClass(id) {
+  state.selectedClass = id;
+  if (id !== null) clearToken();
   showLegend(state.result, state.model, colors(), id, {
-    onPoint: (pointed) => focusClass(pointed ?? state.kept),
-    onKeep: keepClass,
+    onPoint: (hovered) => highlightClass(hovered ?? state.selectedClass),
+    onSelect: selectClass,
   });
-  focusClass(id);
+  highlightClass(id);
 }
 
-function focusClass(id) {
-  if (id === null) return focusToken();
-  viewer.focus((i) => state.result.mask[i] === id);
+function highlightClass(id) {
+  if (id === null) return highlightToken();
+  viewer.highlight((i) => state.result.mask[i] === id);
 }
 
-function focusToken() {
+function highlightToken() {
   const { result, token } = state;
-  if (token === null) return viewer.focus(null);
+  if (token === null) return viewer.highlight(null);
   const { tokens, width, stride } = result;
-  viewer.focus((i) => tokens[
-    tokenPlace(result, stride, i % width, Math.floor(i / width))] === token);
+  viewer.highlight((i) => tokens[
+    tokenIndex(result, stride, i % width, Math.floor(i / width))] === token);
 }
 
-function dropToken() {
+function clearToken() {
   state.token = null;
   viewer.mark(null);
   showNoToken();
 }
 
-function pickToken(place) {
-  if (place === null || place < 0) {
-    dropToken();
-    return focusClass(state.kept);
+function selectToken(index) {
+  if (index === null || index < 0) {
+    clearToken();
+    return highlightClass(state.selectedClass);
   }
-  if (state.kept !== null) keepClass(null);
-  state.token = state.result.tokens[place];
-  viewer.mark(place);
-  focusToken();
-  showToken(state.result, state.model, place, () => pickToken(null))
-    .catch((error) => tell(error.message));
+  if (state.selectedClass !== null) selectClass(null);
+  state.token = state.result.tokens[index];
+  viewer.mark(index);
+  highlightToken();
+  showToken(state.result, state.model, index, () => selectToken(null))
+    .catch((error) => showMessage(error.message));
 }
 
-// Sizes, downloads, messages
+// Resolution, downloads, messages
 
 function showScale(scale) {
   byId("scale").value = SCALES.indexOf(scale);
-  tellScale();
+  showScaleValue();
 }
 
-function tellScale() {
+function showScaleValue() {
   const scale = SCALES[byId("scale").value];
   const [width, height] = state.result?.fullSize ?? [0, 0];
   byId("scale-value").textContent = `${Math.round(100 * scale)} %`;
@@ -249,14 +249,14 @@ async function download(kind) {
 }
 
 function showBusy(text) {
-  const began = performance.now();
-  const say = () => {
-    const elapsed = Math.round((performance.now() - began) / 1000);
-    const wait = elapsed > 1 ? `, ${elapsed} s` : "";
-    byId("busy-text").textContent = `${text}${wait} \u2026`;
+  const start = performance.now();
+  const update = () => {
+    const elapsed = Math.round((performance.now() - start) / 1000);
+    const suffix = elapsed > 1 ? `, ${elapsed} s` : "";
+    byId("busy-text").textContent = `${text}${suffix} \u2026`;
   };
-  say();
-  const timer = setInterval(say, 1000);
+  update();
+  const timer = setInterval(update, 1000);
   document.body.classList.add("waiting");
   byId(byId("result").hidden ? "drop" : "viewer").append(byId("busy"));
   byId("busy").hidden = false;
@@ -267,18 +267,18 @@ function showBusy(text) {
   };
 }
 
-function tell(text) {
+function showMessage(text) {
   byId("message-text").textContent = text;
   byId("message").hidden = false;
 }
 
-// Where it begins
+// Event listeners and startup
 
 function listen() {
   for (const id of ["file", "first-file"]) {
     byId(id).addEventListener("change", (event) => {
       open(event.target.files[0]);
-      event.target.value = ""; // so that the same file can be chosen again
+      event.target.value = ""; // so that the same file can be selected again
     });
   }
   byId("dismiss").addEventListener("click", () => {
@@ -289,7 +289,7 @@ function listen() {
     viewer.setOpacity(state.opacity[state.view] / 100);
     showOpacity();
   });
-  byId("scale").addEventListener("input", tellScale);
+  byId("scale").addEventListener("input", showScaleValue);
   byId("scale").addEventListener("change", () => {
     const scale = SCALES[byId("scale").value];
     const known = state.results.get(scale);
@@ -334,7 +334,7 @@ function showExamples(titles) {
       try {
         open(await fetchExample(index, title));
       } catch (error) {
-        tell(error.message);
+        showMessage(error.message);
       }
     });
     return button;
@@ -351,11 +351,12 @@ async function start() {
       model.backend;
     byId("limits").textContent =
       `JPEG, PNG, WebP, TIFF, GIF or BMP, up to ` +
-      `${megabytes(model.max_bytes)} and ${model.max_file_pixels / 1e6} million pixels. Photos above ` +
-      `${(model.max_pixels / 1e6).toFixed(1)} million are reduced first.`;
+      `${megabytes(model.max_bytes)} and ${model.max_file_pixels / 1e6} ` +
+      "million pixels. Photos of more than " +
+      `${(model.max_pixels / 1e6).toFixed(1)} million pixels are downscaled.`;
     showExamples(model.examples);
   } catch (error) {
-    tell(error.message);
+    showMessage(error.message);
   }
 }
 

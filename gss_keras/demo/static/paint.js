@@ -1,8 +1,7 @@
-// Turns what the model answered into pixels.
+// Render results on canvases.
 
-// From sure to unsure in one step of brightness after the other, which also
-// those see who do not see colors.
-const CONFIDENCE = [
+// A colormap of increasing lightness, readable without color vision.
+const CONFIDENCE_COLORMAP = [
   [20, 11, 52], [87, 16, 110], [158, 42, 99], [212, 72, 66], [245, 125, 21],
   [250, 193, 39], [252, 255, 164],
 ];
@@ -14,7 +13,7 @@ export const PAINTERS = {
   confidence: (result) => confidencePixels(result),
 };
 
-// Draws one step of the way onto a canvas of the segmented size.
+// Render a view on a canvas of the segmented size.
 export function paint(canvas, name, result, palette) {
   canvas.width = result.width;
   canvas.height = result.height;
@@ -22,36 +21,39 @@ export function paint(canvas, name, result, palette) {
   context.putImageData(PAINTERS[name](result, palette), 0, 0);
 }
 
-// Darkens every pixel for which `isShown(pixel)` is false.
-export function shade(canvas, result, isShown) {
+// Darken each pixel `i` for which `isHighlighted(i)` is false.
+export function shade(canvas, result, isHighlighted) {
   canvas.width = result.width;
   canvas.height = result.height;
   const image = blank(result);
   for (let i = 0; i < result.mask.length; i++) {
-    if (!isShown(i)) image.data[4 * i + 3] = 190;
+    if (!isHighlighted(i)) image.data[4 * i + 3] = 190;
   }
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
-// Draws a square of RGB bytes onto a canvas of its size.
+// Render a square RGB image on a canvas of its size.
 export function paintSquare(canvas, rgb, side) {
   canvas.width = canvas.height = side;
   const context = canvas.getContext("2d");
   context.putImageData(opaque(rgb, { width: side, height: side }), 0, 0);
 }
 
-// Tokens are names, not amounts: the golden angle sets neighbors apart.
+// Token ids are categorical: the golden angle gives consecutive ids distinct
+// hues.
 export function tokenColor(token) {
   const hue = (token * 137.508) % 360;
   const lightness = [62, 46, 74][token % 3];
   return hslToRgb(hue, 0.62, lightness / 100);
 }
 
-export function confidenceColor(share) {
-  const place = share * (CONFIDENCE.length - 1);
-  const low = Math.min(Math.floor(place), CONFIDENCE.length - 2);
-  return CONFIDENCE[low].map((value, channel) =>
-    value + (place - low) * (CONFIDENCE[low + 1][channel] - value)
+// Interpolate the colormap linearly.
+export function confidenceColor(confidence) {
+  const colormap = CONFIDENCE_COLORMAP;
+  const position = confidence * (colormap.length - 1);
+  const low = Math.min(Math.floor(position), colormap.length - 2);
+  return colormap[low].map((value, channel) =>
+    value + (position - low) * (colormap[low + 1][channel] - value)
   );
 }
 
@@ -59,8 +61,8 @@ export function css([red, green, blue]) {
   return `rgb(${red} ${green} ${blue})`;
 }
 
-// Index of the token over a pixel.
-export function tokenPlace(result, stride, x, y) {
+// Return the index of the token that covers a pixel.
+export function tokenIndex(result, stride, x, y) {
   return Math.floor(y / stride) * result.columns + Math.floor(x / stride);
 }
 
@@ -70,7 +72,7 @@ function tokenPixels(result) {
   const colors = new Map();
   for (let y = 0, i = 0; y < result.height; y++) {
     for (let x = 0; x < result.width; x++, i += 4) {
-      const token = result.tokens[tokenPlace(result, stride, x, y)];
+      const token = result.tokens[tokenIndex(result, stride, x, y)];
       if (!colors.has(token)) colors.set(token, tokenColor(token));
       setPixel(image.data, i, colors.get(token));
     }
@@ -112,19 +114,19 @@ function blank({ width, height }) {
   return new ImageData(width, height);
 }
 
-function setPixel(data, place, color) {
-  data[place] = color[0];
-  data[place + 1] = color[1];
-  data[place + 2] = color[2];
-  data[place + 3] = 255;
+function setPixel(data, offset, color) {
+  data[offset] = color[0];
+  data[offset + 1] = color[1];
+  data[offset + 2] = color[2];
+  data[offset + 3] = 255;
 }
 
 function hslToRgb(hue, saturation, lightness) {
-  const spread = saturation * Math.min(lightness, 1 - lightness);
+  const amplitude = saturation * Math.min(lightness, 1 - lightness);
   return [0, 8, 4].map((offset) => {
     const k = (offset + hue / 30) % 12;
     const value =
-      lightness - spread * Math.max(-1, Math.min(k - 3, 9 - k, 1));
+      lightness - amplitude * Math.max(-1, Math.min(k - 3, 9 - k, 1));
     return Math.round(255 * value);
   });
 }

@@ -1,53 +1,57 @@
-// The cards beside the picture: classes, palettes, sizes and times.
+// The cards next to the image: classes, palettes, resolutions and times.
 
 import { css } from "./paint.js";
 import { byId, make, percent, seconds, swatch } from "./elements.js";
 
 export const STEPS = ["prior", "decoder", "inverse"];
 
-// Number of pixels of each class, the largest first.
-export function classCounts(result, count) {
+// Return the pixel fraction of each class, in descending order.
+export function classFractions(result, count) {
   const counts = new Array(count).fill(0);
   for (const id of result.mask) counts[id] += 1;
   return counts
-    .map((pixels, id) => ({ id, share: pixels / result.mask.length }))
-    .sort((one, other) => other.share - one.share);
+    .map((pixels, id) => ({ id, fraction: pixels / result.mask.length }))
+    .sort((a, b) => b.fraction - a.fraction);
 }
 
-export function showLegend(result, model, palette, kept, { onPoint, onKeep }) {
-  const counts = classCounts(result, model.classes.length);
-  const present = counts.filter(({ share }) => share > 0);
-  byId("legend").replaceChildren(...present.map(({ id, share }) => {
+export function showLegend(
+  result, model, palette, selected, { onPoint, onSelect },
+) {
+  const fractions = classFractions(result, model.classes.length);
+  const present = fractions.filter(({ fraction }) => fraction > 0);
+  byId("legend").replaceChildren(...present.map(({ id, fraction }) => {
     const bar = make("span", { className: "bar" });
-    bar.style.width = `${100 * share / present[0].share}%`;
+    bar.style.width = `${100 * fraction / present[0].fraction}%`;
     const button = make(
       "button",
-      { type: "button", "aria-pressed": kept === id },
+      { type: "button", "aria-pressed": selected === id },
       swatch(css(palette[id])),
       make("span", { className: "name" }, model.classes[id]),
-      make("span", { className: "share" }, percent(share)),
+      make("span", { className: "fraction" }, percent(fraction)),
       bar,
     );
     button.addEventListener("pointerenter", (event) => {
       if (event.pointerType === "mouse") onPoint(id);
     });
     button.addEventListener("pointerleave", () => onPoint(null));
-    button.addEventListener("click", () => onKeep(kept === id ? null : id));
+    button.addEventListener("click", () =>
+      onSelect(selected === id ? null : id)
+    );
     return make("li", {}, button);
   }));
-  const absent = counts.length - present.length;
-  const names = counts.filter(({ share }) => !share)
+  const absent = fractions.length - present.length;
+  const names = fractions.filter(({ fraction }) => !fraction)
     .map(({ id }) => model.classes[id]);
   byId("absent").textContent = absent === 0 ? "" : absent > 12
-    ? `${absent} other classes do not occur.`
-    : `Not found: ${names.join(", ")}.`;
+    ? `${absent} other classes are not present.`
+    : `Not present: ${names.join(", ")}.`;
 }
 
 export function showPalettes(model, chosen, onChoose) {
   byId("palettes").replaceChildren(...model.palettes.map((palette, index) => {
     const input = make("input", {
       type: "radio", name: "palette", checked: index === chosen,
-      className: "unseen",
+      className: "visually-hidden",
     });
     input.addEventListener("change", () => onChoose(index));
     const strip = make("span", { className: "strip" });
@@ -60,18 +64,18 @@ export function showPalettes(model, chosen, onChoose) {
     return make(
       "label", { className: "palette" }, input,
       make("span", { className: "name" }, palette.name),
-      make("span", { className: "soft small" },
-        `${palette.note}; closest two ${distance} apart`),
+      make("span", { className: "muted small" },
+        `${palette.note}; smallest distance ${distance}`),
       strip,
     );
   }));
 }
 
-// Shows how long each step took at each size that was tried, and how many
-// pixels are of the same class as at the full size.
+// Show the time of each step at each resolution tried so far, and the pixel
+// agreement with the mask at full resolution.
 export function showTimes(results, current) {
   const tried = [...results.values()]
-    .sort((one, other) => other.scale - one.scale);
+    .sort((a, b) => b.scale - a.scale);
   const sum = (result) =>
     STEPS.reduce((total, step) => total + result.seconds[step], 0);
   const longest = Math.max(...tried.map(sum));
@@ -91,9 +95,9 @@ export function showTimes(results, current) {
       seconds(sum(result)),
     ];
     if (result !== full && full) {
-      notes.push(`${percent(agreement(result, full))} as at full size`);
+      notes.push(`${percent(agreement(result, full))} equal to full size`);
     }
-    if (result.hasCompiled) notes.push("compiling included");
+    if (result.hasCompiled) notes.push("including compilation");
     return make(
       "li", { className: result === current ? "current" : "" },
       make("span", {}, notes.join(" \u00b7 ")), bar,

@@ -1,12 +1,12 @@
-// Writes masks as PNG files, byte for byte: a canvas keeps no class ids.
+// Encode masks as PNG files of class ids, which a canvas could not export.
 
 const CRC = Uint32Array.from({ length: 256 }, (_, n) => {
   for (let k = 0; k < 8; k++) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1;
   return n;
 });
 
-// Draws a mask up to the size of the photo's file and returns a PNG file of
-// one byte a pixel: gray class ids, or ids into a palette.
+// Upscale a mask (nearest neighbor) to the size of the photo's file and encode
+// it as 8-bit PNG: grayscale class ids, or indexed colors with a palette.
 export async function maskFile(result, palette) {
   const [width, height] = result.fileSize;
   const columns = Uint32Array.from({ length: width }, (_, x) =>
@@ -15,10 +15,10 @@ export async function maskFile(result, palette) {
   const deflate = new CompressionStream("deflate");
   const pixels = new Response(deflate.readable).arrayBuffer();
   const writer = deflate.writable.getWriter();
-  // Row by row, so that a huge mask is never held as a whole.
+  // Compress row by row, so that a huge mask is never in memory as a whole.
   for (let y = 0; y < height; y++) {
     const first = Math.floor(((y + 0.5) * result.height) / height);
-    const row = new Uint8Array(1 + width); // its filter, none, is the first
+    const row = new Uint8Array(1 + width); // the first byte: filter type none
     for (let x = 0; x < width; x++) {
       row[1 + x] = result.mask[first * result.width + columns[x]];
     }
@@ -30,8 +30,8 @@ export async function maskFile(result, palette) {
   const view = new DataView(header.buffer);
   view.setUint32(0, width);
   view.setUint32(4, height);
-  header[8] = 8; // bits
-  header[9] = palette ? 3 : 0; // indexed or gray
+  header[8] = 8; // bit depth
+  header[9] = palette ? 3 : 0; // color type: indexed or grayscale
   const signature = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
   const chunks = [Uint8Array.from(signature), chunk("IHDR", header)];
   if (palette) chunks.push(chunk("PLTE", Uint8Array.from(palette.flat())));

@@ -1,10 +1,10 @@
-// Talks to the server, and unpacks what it answers.
+// Client of the server's API.
 
-// Who asks, so that the server can take turns between people.
+// Random id, so that the server can take turns between visitors.
 const visitor = Math.random().toString(36).slice(2);
 
 export async function describe() {
-  return ask("api/model");
+  return fetchJson("api/model");
 }
 
 export async function fetchExample(index, title) {
@@ -12,10 +12,10 @@ export async function fetchExample(index, title) {
   return new File([await response.blob()], `${title}.png`);
 }
 
-// Returns everything that became of a photo, as arrays.
+// Segment a photo; return tokens, maskige, mask and confidence as arrays.
 export async function segment(file, scale, signal) {
-  const began = performance.now();
-  const answer = await ask(`api/segment?scale=${scale}`, {
+  const start = performance.now();
+  const answer = await fetchJson(`api/segment?scale=${scale}`, {
     method: "POST",
     body: file,
     signal,
@@ -34,7 +34,7 @@ export async function segment(file, scale, signal) {
     fullSize: answer.full_size,
     seconds: answer.seconds,
     hasCompiled: answer.has_compiled,
-    elapsed: (performance.now() - began) / 1000,
+    elapsed: (performance.now() - start) / 1000,
     scale, width, height, columns, rows,
     mask, maskige, confidence, tokenProbability,
     tokens: new Uint16Array(tokens.buffer),
@@ -42,36 +42,36 @@ export async function segment(file, scale, signal) {
 }
 
 export async function describeToken(token) {
-  const answer = await ask(`api/tokens/${token}`);
+  const answer = await fetchJson(`api/tokens/${token}`);
   const [alone, field] = await Promise.all(
     [answer.alone, answer.field].map(unpack)
   );
   return { token, side: answer.side, alone, field };
 }
 
-async function ask(address, options) {
-  return (await request(address, options)).json();
+async function fetchJson(url, options) {
+  return (await request(url, options)).json();
 }
 
-async function request(address, options = {}) {
+async function request(url, options = {}) {
   const headers = { ...options.headers, "X-Visitor": visitor };
   let response;
   try {
-    response = await fetch(address, { ...options, headers });
+    response = await fetch(url, { ...options, headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Error(
-      "The server does not answer. Is `gss-keras demo` still running?"
+      "The server does not respond. Is `gss-keras demo` still running?"
     );
   }
   if (response.ok) return response;
   const body = await response.json().catch(() => ({}));
   throw new Error(
-    body.error ?? `The server answered with status ${response.status}.`
+    body.error ?? `The server responded with status ${response.status}.`
   );
 }
 
-// Numbers come deflated, as text.
+// Decode base64 and decompress zlib.
 async function unpack(text) {
   const packed = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
   const stream = new Blob([packed]).stream()

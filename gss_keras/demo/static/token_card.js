@@ -1,23 +1,23 @@
-// The card of a token: what it paints, where it occurs, what it becomes.
+// The card of a token: its decoded patch, its frequency and its classes.
 
-import { css, paintSquare, tokenColor, tokenPlace } from "./paint.js";
+import { css, paintSquare, tokenColor, tokenIndex } from "./paint.js";
 import { byId, make, percent, swatch, times } from "./elements.js";
 import { describeToken } from "./server.js";
 
-// So many tokens to each side show what stands around the picked one.
-const AROUND = 3;
-const SHOWN = 10;
+// Number of neighboring tokens on each side in the patch of the context.
+const CONTEXT = 3;
+const MAX_COMMON = 10;
 
-// Lists the commonest tokens of a result, to be picked from.
+// List the most frequent tokens of a result as buttons.
 export function showCommonTokens(result, model, onPick) {
   const counts = new Map();
   for (const token of result.tokens) {
     counts.set(token, (counts.get(token) ?? 0) + 1);
   }
-  const common = [...counts].sort((a, b) => b[1] - a[1]).slice(0, SHOWN);
+  const common = [...counts].sort((a, b) => b[1] - a[1]).slice(0, MAX_COMMON);
   byId("tokens-used").textContent =
-    `${counts.size} of ${model.codebook_size} tokens occur here. ` +
-    "The commonest:";
+    `${counts.size} of the codebook's ${model.codebook_size} tokens are ` +
+    "used. Most frequent:";
   byId("common-tokens").replaceChildren(...common.map(([token, count]) => {
     const button = make(
       "button", { type: "button", title: `occurs ${times(count)}` },
@@ -32,73 +32,75 @@ export function showCommonTokens(result, model, onPick) {
 
 export function showNoToken() {
   byId("token").replaceChildren(make(
-    "p", { className: "soft small" },
-    "Click anywhere in the picture to see the token there: what the decoder " +
-    "paints for it and where else it occurs.",
+    "p", { className: "muted small" },
+    "Click on the image to inspect a token: its decoded patch and where else " +
+    "it occurs.",
   ));
 }
 
-export async function showToken(result, model, place, onClear) {
-  const token = result.tokens[place];
+export async function showToken(result, model, index, onClear) {
+  const token = result.tokens[index];
   const patches = make("div", { className: "patches" });
   const clear = make("button", { type: "button", className: "link" },
-    "Let go");
+    "Clear");
   clear.addEventListener("click", onClear);
   byId("token").replaceChildren(
     make("p", { className: "token-head" },
       swatch(css(tokenColor(token))),
       make("strong", {}, `Token ${token}`), clear),
     patches,
-    make("p", {}, sayWhere(result, token, place)),
-    make("p", {}, sayClasses(result, model, token)),
+    make("p", {}, describeFrequency(result, token, index)),
+    make("p", {}, describeClasses(result, model, token)),
   );
   const entry = await describeToken(token);
   patches.replaceChildren(
-    patch("alone", (canvas) => paintSquare(canvas, entry.alone, entry.side)),
-    patch("among its like", (canvas) =>
+    patch("isolated", (canvas) =>
+      paintSquare(canvas, entry.alone, entry.side)),
+    patch("repeated", (canvas) =>
       paintSquare(canvas, entry.field, entry.side)),
-    patch("here", (canvas) => paintAround(canvas, result, place)),
+    patch("in context", (canvas) => paintContext(canvas, result, index),
+      "context"),
   );
 }
 
-function patch(caption, draw) {
+function patch(caption, draw, className = "") {
   const canvas = make("canvas", { role: "img", "aria-label": caption });
   draw(canvas);
-  return make("figure", { className: caption === "here" ? "here" : "" },
+  return make("figure", { className },
     make("span", {}, canvas), make("figcaption", {}, caption));
 }
 
-function sayWhere(result, token, place) {
+function describeFrequency(result, token, index) {
   const count = result.tokens.reduce((sum, id) => sum + (id === token), 0);
-  const share = percent(count / result.tokens.length);
-  const sure = percent(result.tokenProbability[place] / 255);
-  return `Occurs ${times(count)} here, ${share} of all places. ` +
-    `At this one the prior held it ${sure} probable.`;
+  const fraction = percent(count / result.tokens.length);
+  const probability = percent(result.tokenProbability[index] / 255);
+  return `Occurs ${times(count)}, ${fraction} of all tokens. ` +
+    `Predicted probability at this position: ${probability}.`;
 }
 
-function sayClasses(result, model, token) {
+function describeClasses(result, model, token) {
   const counts = new Map();
   let total = 0;
   for (let y = 0, i = 0; y < result.height; y++) {
     for (let x = 0; x < result.width; x++, i++) {
-      const place = tokenPlace(result, result.stride, x, y);
-      if (result.tokens[place] !== token) continue;
+      const index = tokenIndex(result, result.stride, x, y);
+      if (result.tokens[index] !== token) continue;
       const id = result.mask[i];
       counts.set(id, (counts.get(id) ?? 0) + 1);
       total += 1;
     }
   }
-  const shares = [...counts].sort((a, b) => b[1] - a[1]).slice(0, 4)
+  const fractions = [...counts].sort((a, b) => b[1] - a[1]).slice(0, 4)
     .map(([id, count]) => `${model.classes[id]} ${percent(count / total)}`);
-  return `Its pixels became ${shares.join(", ")}.`;
+  return `Classes of its pixels: ${fractions.join(", ")}.`;
 }
 
-// Draws what was decoded around a place; the stylesheet frames its middle.
-function paintAround(canvas, result, place) {
+// Render the maskige around a token, which the stylesheet outlines.
+function paintContext(canvas, result, index) {
   const { stride, columns, width, height, maskige } = result;
-  const side = (2 * AROUND + 1) * stride;
-  const left = ((place % columns) - AROUND) * stride;
-  const top = (Math.floor(place / columns) - AROUND) * stride;
+  const side = (2 * CONTEXT + 1) * stride;
+  const left = ((index % columns) - CONTEXT) * stride;
+  const top = (Math.floor(index / columns) - CONTEXT) * stride;
   const rgb = new Uint8Array(3 * side * side).fill(127);
   for (let y = 0; y < side; y++) {
     for (let x = 0; x < side; x++) {

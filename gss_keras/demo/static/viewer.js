@@ -1,17 +1,17 @@
-// The large picture: a step of the way over the photo, and what is picked.
+// The image viewer: a view over the photo, a cursor and a selected token.
 
-import { paint, shade, tokenPlace } from "./paint.js";
+import { paint, shade, tokenIndex } from "./paint.js";
 
 const $ = (id) => document.getElementById(id);
 const viewer = $("viewer");
-// The share of the window's height that the picture may take, and its ratio
-// at most, beyond which a strip would be too thin to see.
-const TALLEST = 76;
-const MOST_UNEVEN = 6;
+// Maximum height in percent of the window's, and maximum aspect ratio, beyond
+// which the viewer would be too thin.
+const MAX_HEIGHT = 76;
+const MAX_ASPECT_RATIO = 6;
 
 export class Viewer {
-  // `onPoint(place or null)` tells the pixel that is pointed at, `onPick` the
-  // token that is picked.
+  // `onPoint` gets the hovered pixel `{ x, y }`, `onPick` the index of the
+  // selected token; null for none.
   constructor({ onPoint, onPick }) {
     this.onPoint = onPoint;
     this.onPick = onPick;
@@ -33,10 +33,10 @@ export class Viewer {
     this.result = result;
     const [width, height] = result.fullSize;
     const ratio = Math.min(
-      MOST_UNEVEN, Math.max(1 / MOST_UNEVEN, width / height)
+      MAX_ASPECT_RATIO, Math.max(1 / MAX_ASPECT_RATIO, width / height)
     );
     viewer.style.aspectRatio = ratio;
-    viewer.style.width = `min(100%, ${(TALLEST * ratio).toFixed(2)}vh)`;
+    viewer.style.width = `min(100%, ${(MAX_HEIGHT * ratio).toFixed(2)}vh)`;
     if ($("photo").src !== result.photo) $("photo").src = result.photo;
     if (isNewSize) {
       this.hideCursor();
@@ -54,20 +54,21 @@ export class Viewer {
     $("layer").style.opacity = opacity;
   }
 
-  // Darkens all but the pixels for which `isShown` is true; null for none.
-  focus(isShown) {
-    $("shade").hidden = !isShown;
-    if (isShown) shade($("shade"), this.result, isShown);
+  // Darken all pixels but those for which `isHighlighted` is true; null to
+  // clear.
+  highlight(isHighlighted) {
+    $("shade").hidden = !isHighlighted;
+    if (isHighlighted) shade($("shade"), this.result, isHighlighted);
   }
 
-  // Frames the token that was picked.
-  mark(place) {
-    this.place($("picked"), place);
+  // Outline the token with this index; null to clear.
+  mark(index) {
+    this.outline($("selected"), index);
   }
 
   hideCursor() {
-    this.at = null;
-    this.place($("cursor"), null);
+    this.cursor = null;
+    this.outline($("cursor"), null);
   }
 
   pixelAt(event) {
@@ -81,7 +82,7 @@ export class Viewer {
 
   pick({ x, y }) {
     this.onPoint({ x, y });
-    this.onPick(tokenPlace(this.result, this.result.stride, x, y));
+    this.onPick(tokenIndex(this.result, this.result.stride, x, y));
   }
 
   onKey(event) {
@@ -92,36 +93,36 @@ export class Viewer {
     }[event.key];
     if (step) {
       event.preventDefault();
-      const [column, row] = this.at ??
+      const [column, row] = this.cursor ??
         [Math.floor(columns / 2), Math.floor(rows / 2)];
-      const jump = event.shiftKey ? 8 : this.at ? 1 : 0;
-      this.at = [
+      const jump = event.shiftKey ? 8 : this.cursor ? 1 : 0;
+      this.cursor = [
         Math.min(columns - 1, Math.max(0, column + jump * step[0])),
         Math.min(rows - 1, Math.max(0, row + jump * step[1])),
       ];
-      this.place($("cursor"), this.at[1] * columns + this.at[0]);
+      this.outline($("cursor"), this.cursor[1] * columns + this.cursor[0]);
     } else if (event.key === "Escape") {
       this.hideCursor();
       this.onPick(null);
       return;
-    } else if (event.key !== "Enter" || !this.at) {
+    } else if (event.key !== "Enter" || !this.cursor) {
       return;
     }
-    const middle = (index, side) =>
+    const center = (index, side) =>
       Math.min(side - 1, index * stride + Math.floor(stride / 2));
     const pixel = {
-      x: middle(this.at[0], width), y: middle(this.at[1], height),
+      x: center(this.cursor[0], width), y: center(this.cursor[1], height),
     };
     if (event.key === "Enter") this.pick(pixel);
     else this.onPoint(pixel);
   }
 
-  place(element, place) {
-    element.hidden = place === null;
-    if (place === null) return;
+  outline(element, index) {
+    element.hidden = index === null;
+    if (index === null) return;
     const { width, height, columns, stride } = this.result;
-    const left = (place % columns) * stride;
-    const top = Math.floor(place / columns) * stride;
+    const left = (index % columns) * stride;
+    const top = Math.floor(index / columns) * stride;
     const percent = (value, whole) => `${(100 * value) / whole}%`;
     element.style.left = percent(left, width);
     element.style.top = percent(top, height);

@@ -1,8 +1,8 @@
-"""Drawn street scenes: photos and masks without download or license.
+"""Synthetic street scenes, rendered with masks: no download, no license.
 
-Light, weather, materials and the camera's spot change from scene to scene
-and every class comes in overlapping colors, so that color and position do
-not give a pixel's class away: shape, texture and context do.
+Lighting, weather, materials and camera pose are randomized, and the color
+distributions of the classes overlap. Color and position therefore do not
+determine the class of a pixel; shape, texture and context do.
 """
 
 from gss_keras.synthetic.streets.files import Streets, draw

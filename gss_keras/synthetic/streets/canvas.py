@@ -1,11 +1,11 @@
-"""Cast one ray per pixel at the things of a scene."""
+"""Ray casting with a depth buffer."""
 
 import enum
 import math
 
 import numpy as np
 
-# Every photo pixel is the mean of 2 x 2 rays.
+# 2 x 2 supersampling per pixel.
 _RAYS = 2
 _NEAREST = 0.3
 FARTHEST = 400.0
@@ -27,18 +27,18 @@ class Kind(enum.IntEnum):
 
 
 class Camera:
-    """Where the photo is taken from and which way the camera looks.
+    """A pinhole camera.
 
-    World axes in meters: x to the right across the street, y up, z along the
-    street. The camera stands at `(x, height, 0)`.
+    World coordinates are in meters: x points right across the street, y up, z
+    along the street. The camera is at `(x, height, 0)`.
 
     Args:
         x: Position across the street.
         height: Height above the ground.
-        yaw: Angle to the right of the street's direction, in radians.
-        roll: Angle of the horizon, in radians.
-        horizon: Row of the horizon as a share of the photo's height.
-        focal: Focal length as a share of the photo's width.
+        yaw: Rotation to the right of the street's direction, in radians.
+        roll: Rotation around the optical axis, in radians.
+        horizon: Row of the horizon as a fraction of the photo's height.
+        focal: Focal length as a fraction of the photo's width.
     """
 
     def __init__(self, x, height, yaw, roll, horizon, focal):
@@ -49,24 +49,25 @@ class Camera:
         self.focal = focal
 
     def to_view(self, x, z):
-        """Return lateral offset and depth in the view of a spot on the map."""
+        """Convert ground coordinates to lateral offset and depth."""
         x, z = x - float(self.position[0]), z - float(self.position[2])
         cosine, sine = math.cos(self.yaw), math.sin(self.yaw)
         return x * cosine - z * sine, x * sine + z * cosine
 
     def to_world(self, lateral, depth):
-        """Return `(x, z)` on the map of an offset and depth in the view."""
+        """Convert lateral offset and depth to ground coordinates `(x, z)`."""
         cosine, sine = math.cos(self.yaw), math.sin(self.yaw)
         x = self.position[0] + lateral * cosine + depth * sine
         return x, self.position[2] - lateral * sine + depth * cosine
 
 
 class Canvas:
-    """Holds for every ray the nearest thing it met: color, class, closeness.
+    """A color, class and depth buffer with one entry per ray.
 
-    Things may be painted in any order: each takes the rays which it meets
-    nearer than what was there before. Closeness is one by depth, since a
-    plane's closeness is linear in the ray: no division, and 0 far away.
+    Objects may be rendered in any order; each overwrites the rays that hit it
+    before anything rendered earlier. The buffer stores inverse depth, because
+    the inverse depth of a plane is linear in the ray direction: it needs no
+    division, and it is 0 at infinity.
 
     Args:
         camera: A `Camera`.
@@ -74,15 +75,15 @@ class Canvas:
         width: Width of the photo in pixels.
 
     Attributes:
-        colors: Float array `(3, rows, columns)`, light from 0 to about 1.
-        kinds: uint8 array `(rows, columns)`, a `Kind` for each ray, 255 where
-            nothing but ground and sky was met.
-        closeness: Float array `(rows, columns)`, 1 / meters along the view;
-            at first that of the ground, and 0 in the sky.
-        right: Float array `(rows, columns)`, slope of a ray to the right.
-        down: Float array `(rows, columns)`, slope of a ray downwards.
-        rays: Three float arrays `(rows, columns)`: how far along each axis of
-            the world a ray gets while it gets one meter deep into the view.
+        colors: Float array `(3, rows, columns)`, linear RGB, 0 to about 1.
+        kinds: uint8 array `(rows, columns)`, the `Kind` of each ray, 255 for
+            rays that have hit no object.
+        inverse_depth: Float array `(rows, columns)` in 1 / meters along the
+            optical axis, initialized with the ground plane, 0 in the sky.
+        right: Float array `(rows, columns)`, slope of each ray to the right.
+        down: Float array `(rows, columns)`, slope of each ray downwards.
+        rays: Three float arrays `(rows, columns)`: ray directions in world
+            coordinates, scaled to a depth of one meter.
     """
 
     def __init__(self, camera, height, width):
@@ -90,7 +91,7 @@ class Canvas:
         rows, columns = height * _RAYS, width * _RAYS
         self.focal = camera.focal * columns
         cosine, sine = math.cos(camera.roll), math.sin(camera.roll)
-        self._turn = cosine, sine
+        self._rotation = cosine, sine
         self._middle = (camera.horizon - 0.5) * rows
         right = (np.arange(columns, dtype="float32") - columns / 2 + 0.5)[None]
         down = (np.arange(rows, dtype="float32") - rows / 2 + 0.5)[:, None]
@@ -105,63 +106,66 @@ class Canvas:
         self.colors = np.zeros((3, rows, columns), "float32")
         self.kinds = np.full((rows, columns), NOTHING, "uint8")
         ground = np.maximum(self.down / camera.position[1], 1 / FARTHEST)
-        self.closeness = np.where(self.down > 0, ground, np.float32(0))
+        self.inverse_depth = np.where(self.down > 0, ground, np.float32(0))
 
     def paint_solid(self, kind, faces, corners, paint):
-        """Paint a convex solid.
+        """Render a convex polyhedron.
 
         Args:
             kind: Its `Kind`.
-            faces: Sequence of `(normal, distance)`: points with
+            faces: Sequence of half-spaces `(normal, distance)`: points with
                 `normal . point <= distance` for every face are inside.
-            corners: Array `(corners, 3)` of points which enclose the solid.
-            paint: Called with the numbers of the faces met and the points
-                met, arrays `(rays,)` and `(3, rays)`; returns colors
-                `(3, rays)`.
+            corners: Array `(corners, 3)` of points whose convex hull contains
+                the polyhedron.
+            paint: Shader, called with the face indices, `(rays,)`, and the
+                hit points, `(3, rays)`; returns colors `(3, rays)`.
         """
-        window = self._window_around(corners)
+        window = self._project_world(corners)
         if window is None:
             return
-        least = self.closeness[window].copy()
-        most = np.full(least.shape, 1 / _NEAREST, "float32")
-        met = np.zeros(least.shape, "int8")
-        for number, (normal, distance) in enumerate(faces):
+        # Clip each ray to the half-spaces, from its entry (the largest inverse
+        # depth) to its exit or to the object in the buffer.
+        lower = self.inverse_depth[window].copy()
+        upper = np.full(lower.shape, 1 / _NEAREST, "float32")
+        face_ids = np.zeros(lower.shape, "int8")
+        for index, (normal, distance) in enumerate(faces):
             gap = distance - float(normal @ self.camera.position)
             gap = gap if abs(gap) > 1e-6 else 1e-6
-            at = self._along(normal / gap, window)
+            at = self._plane_inverse_depth(normal / gap, window)
             if gap < 0:
-                # Only through this face can a ray from outside come in.
-                met[at < most] = number
-                np.minimum(most, at, out=most)
+                # Rays can only enter through faces toward the camera.
+                face_ids[at < upper] = index
+                np.minimum(upper, at, out=upper)
             else:
-                np.maximum(least, at, out=least)
-        hits = np.nonzero(least < most)
+                np.maximum(lower, at, out=lower)
+        hits = np.nonzero(lower < upper)
         if not hits[0].size:
             return
-        closeness = most[hits]
-        depth = 1 / closeness
+        inverse_depth = upper[hits]
+        depth = 1 / inverse_depth
         points = [
             float(origin) + depth * axis[window][hits]
             for origin, axis in zip(
                 self.camera.position, self.rays, strict=True
             )
         ]
-        self._put(kind, window, hits, paint(met[hits], points), closeness)
+        colors = paint(face_ids[hits], points)
+        self._write(kind, window, hits, colors, inverse_depth)
 
     def paint_upright(self, kind, x, z, width, height, shape, paint):
-        """Paint a flat thing that stands upright and faces the camera.
+        """Render an upright billboard, a flat shape that faces the camera.
 
         Args:
             kind: Its `Kind`.
-            x: Where it stands across the street.
-            z: Where it stands along the street.
-            width: Largest extent to the sides in meters, all in all.
+            x: Position across the street.
+            z: Position along the street.
+            width: Total width in meters.
             height: Height of its top in meters.
-            shape: Called with offsets to the right of its middle and heights,
-                float arrays `(rows, columns)` in meters; returns the number
-                of the part which each ray meets, 0 for none, as an int array.
-            paint: Called with parts, offsets and heights of the rays that met
-                something, arrays `(rays,)`; returns colors `(3, rays)`.
+            shape: Called with horizontal offsets from the center and heights,
+                float arrays `(rows, columns)` in meters; returns an int array
+                of part ids, 0 for no hit.
+            paint: Shader, called with part ids, offsets and heights of the
+                rays that hit, arrays `(rays,)`; returns colors `(3, rays)`.
         """
         lateral, depth = self.camera.to_view(x, z)
         eye = float(self.camera.position[1])
@@ -172,24 +176,29 @@ class Canvas:
             for side in (-1, 1)
             for top in (0.0, height)
         ]
-        window = self._window_of(np.array(corners))
+        window = self._project_view(np.array(corners))
         if window is None:
             return
         offsets = self.right[window] * depth - lateral
         heights = eye - self.down[window] * depth
         parts = shape(offsets, heights)
-        hits = np.nonzero((parts > 0) & (self.closeness[window] < 1 / depth))
+        is_nearest = self.inverse_depth[window] < 1 / depth
+        hits = np.nonzero((parts > 0) & is_nearest)
         if not hits[0].size:
             return
         colors = paint(parts[hits], offsets[hits], heights[hits])
-        self._put(kind, window, hits, colors, 1 / depth)
+        self._write(kind, window, hits, colors, 1 / depth)
 
     def pixel_size(self, x, z):
-        """Return how many meters a photo pixel spans at a spot on the map."""
+        """Return the size in meters of a pixel at ground coordinates."""
         return max(1.0, self.camera.to_view(x, z)[1]) * _RAYS / self.focal
 
-    def develop(self):
-        """Return colors `(height, width, 3)` and classes `(height, width)`."""
+    def downsample(self):
+        """Average rays to pixels and take the class of the first ray of each.
+
+        Returns:
+            A pair: colors `(height, width, 3)` and classes `(height, width)`.
+        """
         rows, columns = self.kinds.shape
         blocks = self.colors.reshape(
             3, rows // _RAYS, _RAYS, columns // _RAYS, _RAYS
@@ -197,39 +206,42 @@ class Canvas:
         colors = blocks.sum((2, 4)).transpose(1, 2, 0) / _RAYS**2
         return colors, self.kinds[::_RAYS, ::_RAYS]
 
-    def _put(self, kind, window, hits, colors, closeness):
-        """Give rays of a window a class, colors and a closeness."""
-        for plane, values in zip(self.colors, colors, strict=True):
-            plane[window][hits] = values
+    def _write(self, kind, window, hits, colors, inverse_depth):
+        """Write class, colors and inverse depth of the rays that hit."""
+        for channel, values in zip(self.colors, colors, strict=True):
+            channel[window][hits] = values
         self.kinds[window][hits] = kind
-        self.closeness[window][hits] = closeness
+        self.inverse_depth[window][hits] = inverse_depth
 
-    def _along(self, weights, window):
-        """Return the closeness at which the rays of a window meet a plane."""
+    def _plane_inverse_depth(self, weights, window):
+        """Return the inverse depth at which rays intersect a plane."""
         return sum(
             float(weight) * axis[window]
             for weight, axis in zip(weights, self.rays, strict=True)
             if weight
         )
 
-    def _window_around(self, corners):
-        """Return slices which hold points of the world, or None."""
+    def _project_world(self, corners):
+        """Return the bounding box of world points as slices, or None."""
         lateral, depth = self.camera.to_view(corners[:, 0], corners[:, 2])
         above = corners[:, 1] - self.camera.position[1]
         if depth.max() < _NEAREST:
             return None
-        return self._window_of(np.stack([lateral, above, depth], 1))
+        return self._project_view(np.stack([lateral, above, depth], 1))
 
-    def _window_of(self, corners):
-        """Return slices which hold points of the view, or None."""
+    def _project_view(self, corners):
+        """Return the bounding box of view points as slices.
+
+        None if it is outside the photo or fully occluded.
+        """
         rows, columns = self.kinds.shape
         nearest = corners[:, 2].min()
         top, bottom, left, right = 0, rows, 0, columns
-        # Points behind the camera project nowhere: then look everywhere.
+        # Points behind the camera have no projection: use the whole photo.
         if nearest > _NEAREST:
             scaled = corners[:, :2] / corners[:, 2:] * self.focal
             across, along = scaled[:, 0], self._middle - scaled[:, 1]
-            cosine, sine = self._turn
+            cosine, sine = self._rotation
             column = across * cosine - along * sine + columns / 2
             row = across * sine + along * cosine + rows / 2
             top = max(int(row.min()) - 1, 0)
@@ -239,16 +251,24 @@ class Canvas:
         if top >= bottom or left >= right:
             return None
         window = slice(top, bottom), slice(left, right)
-        if nearest > 0 and self.closeness[window].min() >= 1 / nearest:
+        if nearest > 0 and self.inverse_depth[window].min() >= 1 / nearest:
             return None
         return window
 
 
 def box(low, high):
-    """Return faces and corners of a box between two points.
+    """Return faces and corners of an axis-aligned box.
 
-    The faces are numbered: 0 and 1 to low and high x, 2 the top, 3 and 4 to
-    low and high z, 5 the bottom.
+    Faces 0 and 1 are at low and high x, 2 is the top, 3 and 4 are at low and
+    high z, 5 is the bottom.
+
+    Args:
+        low: `(x, y, z)` of the corner with the smallest coordinates.
+        high: `(x, y, z)` of the opposite corner.
+
+    Returns:
+        A pair: six half-spaces `(normal, distance)` and the corners, an array
+        `(8, 3)`; the arguments of `Canvas.paint_solid`.
     """
     axes = ((0, -1), (0, 1), (1, 1), (2, -1), (2, 1), (1, -1))
     faces = []

@@ -1,4 +1,4 @@
-"""Draw scenes when they are asked for, or all at once into files."""
+"""Street scenes as a data source, rendered on access or to files."""
 
 import concurrent.futures
 import json
@@ -10,29 +10,30 @@ from pathlib import Path
 
 import numpy as np
 
-from gss_keras.data.sources import IGNORE_LABEL, Folders
+from gss_keras.constants import IGNORE_LABEL
+from gss_keras.data.sources import Folders
 from gss_keras.synthetic.streets.scene import CLASSES, draw_scene
 
-# Part of what a folder was drawn from: raise it when scenes change.
+# Version of the renderer: increment it whenever the scenes change.
 _EDITION = 1
 
 
 class Streets:
-    """Draws street scenes as they are asked for; a source for `batches`.
+    """Render street scenes on access; a source for `batches`.
 
-    Scene `i` is a function of seed and size alone, the same whatever the
-    count and on every machine.
+    Scene `i` is a deterministic function of the seed and the size, the same
+    for any `count` and on every machine.
 
     Args:
         count: Number of scenes.
-        seed: Seed of all scenes, an int of at least 0. Scenes of different
-            seeds have nothing in common.
+        seed: Random seed of all scenes, an int of at least 0. Different seeds
+            give independent scenes.
         size: Height and width of the photos, at least 16.
 
     Attributes:
         classes: Tuple of the class names.
         num_classes: Number of classes.
-        ignore_label: 255; no pixel of a drawn mask is unlabeled.
+        ignore_label: 255. No pixel of a synthetic mask is unlabeled.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -48,14 +49,14 @@ class Streets:
     ignore_label = IGNORE_LABEL
 
     def __init__(self, count, seed=0, size=(128, 192)):
-        for argument, value, lowest in (
-            ("count", count, 1),
-            ("seed", seed, 0),
-            *(("size", side, 16) for side in size),
+        for argument, value, expected, lowest in (
+            ("count", count, "an int", 1),
+            ("seed", seed, "an int", 0),
+            *(("size", side, "a pair of ints", 16) for side in size),
         ):
             if not isinstance(value, int) or value < lowest:
                 raise ValueError(
-                    f"`{argument}` must hold ints of at least {lowest}. "
+                    f"`{argument}` must be {expected} of at least {lowest}. "
                     f"Received: {argument}={value!r}"
                 )
         self.count = count
@@ -67,7 +68,7 @@ class Streets:
         return self.count
 
     def __getitem__(self, index):
-        """Draw one scene.
+        """Render one scene.
 
         Args:
             index: Position, an int in `[0, len(self))`.
@@ -88,27 +89,27 @@ class Streets:
 
 
 def draw(folder, count, seed=0, size=(128, 192), workers=0):
-    """Draw street scenes into a folder of photos and masks.
+    """Render street scenes to a folder of photos and masks.
 
-    The folder holds `images/*.png`, `masks/*.png` with one channel of class
-    ids, `classes.txt` with one name a line, and `streets.json`, what they
-    were drawn from. It appears when all is drawn, or not at all. A folder
-    that was drawn from the same arguments is used as it is.
+    The folder contains `images/*.png`, `masks/*.png` with one channel of
+    class ids, `classes.txt` with one name per line, and `streets.json` with
+    the arguments. It is written atomically. An existing folder with the same
+    arguments is reused.
 
     Args:
         folder: Path of the folder to write; its parents are created.
         count: Number of scenes.
-        seed: Seed of all scenes, an int of at least 0.
+        seed: Random seed of all scenes, an int of at least 0.
         size: Height and width of the photos, at least 16.
-        workers: Number of worker processes; with 0 this process draws. The
-            scenes are the same.
+        workers: Number of worker processes; 0 renders in the main process.
+            The scenes do not depend on it.
 
     Returns:
         A `Folders` source of the scenes.
 
     Raises:
         ValueError: If an argument is out of range, or if the folder exists
-            and holds anything else.
+            with other contents.
 
     Example:
         >>> import tempfile
@@ -142,23 +143,23 @@ def draw(folder, count, seed=0, size=(128, 192), workers=0):
 
 
 def _open(folder):
-    """Return the source of a folder of drawn scenes."""
+    """Return the source of a folder of rendered scenes."""
     return Folders(folder / "images", folder / "masks", folder / "classes.txt")
 
 
 def _check_origin(folder, origin):
-    """Raise unless a folder was drawn from the same arguments."""
+    """Raise ValueError unless a folder was written with equal arguments."""
     path = folder / "streets.json"
     try:
-        found = json.loads(path.read_text())
+        existing = json.loads(path.read_text())
     except (OSError, ValueError):
-        found = None
-    if found != origin:
+        existing = None
+    if existing != origin:
         raise ValueError(
-            "`folder` must not exist yet, or hold the scenes asked for, "
+            "`folder` must not exist yet, or contain the requested scenes, "
             f"{origin}. Received: folder={str(folder)!r} with "
-            f"{found if found is not None else 'other files'}. "
-            "Name another folder or delete this one."
+            f"{existing if existing is not None else 'other files'}. "
+            "Choose another folder or delete this one."
         )
 
 
@@ -173,16 +174,16 @@ def _write(scenes, folder, workers):
     with concurrent.futures.ProcessPoolExecutor(
         workers, mp_context=multiprocessing.get_context("spawn")
     ) as pool:
-        jobs = [
+        futures = [
             pool.submit(_write_scene, scenes, folder, index)
             for index in range(len(scenes))
         ]
-        for job in jobs:
-            job.result()
+        for future in futures:
+            future.result()
 
 
 def _write_scene(scenes, folder, index):
-    """Write one scene."""
+    """Write one scene to PNG files."""
     from PIL import Image
 
     scene = scenes[index]

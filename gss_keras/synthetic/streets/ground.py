@@ -1,4 +1,4 @@
-"""The plan of a street, the shadows on it, and the ground in the photo."""
+"""The ground: street layout, shadow map, road and pavement."""
 
 import dataclasses
 import functools
@@ -9,21 +9,23 @@ from gss_keras.synthetic.streets.canvas import NOTHING, Kind
 from gss_keras.synthetic.streets.light import color
 from gss_keras.synthetic.streets.texture import noise
 
+# The grid of the shadow map in x and z: cell size and origin in meters,
+# number of cells, and the depth beyond which round shadows are skipped.
 _CELL = 0.25
 _ORIGIN = (-32.0, -12.0)
 _CELLS = (256, 400)
-_LONGEST = 60.0
+_MAX_DEPTH = 60.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The map of a street which runs along z; lengths in meters.
+    """The layout of a street along z, in meters.
 
     Attributes:
-        curbs: x of the left and the right curb, where road meets pavement.
-        fronts: x of the left and the right building line.
-        crossing: z where a side street begins and ends, or `None`.
-        end: z where buildings close the street, or `None`.
+        curbs: x of the left and right curb, between road and pavement.
+        fronts: x of the left and right building line.
+        crossing: z of both edges of a side street, or `None`.
+        end: z of the buildings at the end of the street, or `None`.
     """
 
     curbs: tuple
@@ -32,10 +34,10 @@ class Plan:
     end: float | None
 
     def is_road(self, x, z):
-        """Return where points of the map lie on a road."""
+        """Return whether ground points are on a road."""
         road = (x > self.curbs[0]) & (x < self.curbs[1])
         if self.end is not None:
-            # The street ends in a street across it.
+            # The street ends at a T-junction.
             road &= z < self.end - 4.0
             road |= (z < self.end - 4.0) & (z > self.end - 10.0)
         if self.crossing is not None:
@@ -44,40 +46,41 @@ class Plan:
 
 
 class Shadows:
-    """How much sun, and how much lamp light, reaches each spot of the map."""
+    """A shadow map: sunlight and lamp light on a grid of the ground plane."""
 
     def __init__(self, light):
         self.light = light
         self.sun = np.ones(_CELLS, "float32")
         self.lamps = np.zeros(_CELLS, "float32")
         slope = max(light.sun[1], 0.15)
-        self._reach = -light.sun[0] / slope, -light.sun[2] / slope
+        # Offset of a shadow in x and z per meter of height.
+        self._offset = -light.sun[0] / slope, -light.sun[2] / slope
 
     def add_block(self, low, high, height):
-        """Let a block with corners `(x, z)` throw its shadow."""
+        """Add the shadow of a box between the ground corners `(x, z)`."""
         steps = max(2, int(height / 2))
-        for part in np.linspace(0, height, steps):
-            rows = self._cells(0, low[0], high[0], part * self._reach[0])
-            columns = self._cells(1, low[1], high[1], part * self._reach[1])
+        for level in np.linspace(0, height, steps):
+            rows = self._cells(0, low[0], high[0], level * self._offset[0])
+            columns = self._cells(1, low[1], high[1], level * self._offset[1])
             self.sun[rows, columns] = 0.0
 
     def add_round(self, x, z, radius, low, high, strength=0.8):
-        """Let a round thing between two heights throw its shadow."""
-        if z > _LONGEST:
+        """Add the soft shadow of a round object between two heights."""
+        if z > _MAX_DEPTH:
             return
-        for part in (low, (low + high) / 2, high):
-            window, near = self._disk(
-                x + part * self._reach[0], z + part * self._reach[1], radius
+        for level in (low, (low + high) / 2, high):
+            window, falloff = self._disk(
+                x + level * self._offset[0], z + level * self._offset[1], radius
             )
-            self.sun[window] *= 1 - strength * np.minimum(1, 3 * near)
+            self.sun[window] *= 1 - strength * np.minimum(1, 3 * falloff)
 
     def add_lamp(self, x, z, radius, strength):
-        """Light up the ground around a lamp."""
-        window, near = self._disk(x, z, radius)
-        self.lamps[window] += strength * near**2
+        """Add the light of a lamp."""
+        window, falloff = self._disk(x, z, radius)
+        self.lamps[window] += strength * falloff**2
 
     def at(self, x, z):
-        """Return sun and lamp light, 0 to 1 each, at spots of the map."""
+        """Look up sunlight and lamp light, 0 to 1 each, at ground points."""
         rows = ((x - _ORIGIN[0]) / _CELL).astype("int32")
         columns = ((z - _ORIGIN[1]) / _CELL).astype("int32")
         rows = np.clip(rows, 0, _CELLS[0] - 1)
@@ -97,7 +100,7 @@ class Shadows:
         return slice(max(first, 0), max(last, 0))
 
     def _disk(self, x, z, radius):
-        """Return the window of a disk on the map, and 1 in its middle to 0."""
+        """Return the grid window of a disk and its falloff from 1 to 0."""
         disk = _disk(max(1, round(radius / _CELL)))
         half = disk.shape[0] // 2
         row = round((x - _ORIGIN[0]) / _CELL) - half
@@ -115,14 +118,14 @@ class Shadows:
 
 @functools.cache
 def _disk(radius):
-    """Return a cone over a disk, 1 in the middle and 0 on the rim."""
+    """Return a radial falloff, 1 at the center and 0 at the edge."""
     steps = np.arange(-radius, radius + 1) / (radius + 0.5)
     distance = np.hypot(steps[:, None], steps[None])
     return np.clip(1 - distance, 0, 1).astype("float32")
 
 
 class Ground:
-    """Road and pavement with their materials.
+    """Road and pavement with random materials.
 
     Args:
         plan: A `Plan`.
@@ -146,39 +149,39 @@ class Ground:
         self.shift = generator.uniform(0, 256, 2).tolist()
 
     def paint(self, canvas, shadows):
-        """Paint the ground on a canvas, below its horizon.
+        """Render the ground below the horizon on a canvas.
 
         Args:
             canvas: A `Canvas`.
-            shadows: The `Shadows` of all things.
+            shadows: The `Shadows` of all objects.
         """
         eye = canvas.camera.position
         is_open = canvas.kinds == NOTHING
-        hits = np.nonzero(is_open & (canvas.closeness > 0))
-        depth = 1 / canvas.closeness[hits]
+        hits = np.nonzero(is_open & (canvas.inverse_depth > 0))
+        depth = 1 / canvas.inverse_depth[hits]
         x = float(eye[0]) + depth * canvas.rays[0][hits]
         z = float(eye[2]) + depth * canvas.rays[2][hits]
-        # A pixel far away spans many tiles: their contrast averages out.
+        # Fade out the texture with distance, where it would alias.
         nearness = 1 / (1 + (depth / 14) ** 2)
         is_road = self.plan.is_road(x, z)
         colors = np.empty((3, *x.shape), "float32")
-        for chosen, paint in (
+        for mask, paint in (
             (is_road, self._road_colors),
             (~is_road, self._pavement_colors),
         ):
-            colors[:, chosen] = paint(x[chosen], z[chosen], nearness[chosen])
+            colors[:, mask] = paint(x[mask], z[mask], nearness[mask])
         colors = self._add_snow(colors, x, z)
         sun, lamps = shadows.at(x, z)
         light = self.light
-        sunny = light.sun_color * max(0.0, light.sun[1])
-        brightness = sunny[:, None] * sun + light.shade_color[:, None]
+        direct = light.sun_color * max(0.0, light.sun[1])
+        brightness = direct[:, None] * sun + light.shade_color[:, None]
         if light.is_night:
             brightness += color(0.11, 0.35, 1.0)[:, None] * lamps
         canvas.colors[:, *hits] = colors * brightness
         canvas.kinds[hits] = np.where(is_road, Kind.ROAD, Kind.PAVEMENT)
 
     def _road_colors(self, x, z, nearness):
-        """Return the colors of asphalt or cobbles with their markings."""
+        """Shade asphalt or cobblestones with road markings."""
         fine = noise(x * 40 + self.shift[0], z * 40) - 0.5
         coarse = noise(x * 5, z * 5 + self.shift[1]) - 0.5
         tone = 1 + 0.3 * nearness * fine + self.patch * coarse
@@ -188,23 +191,23 @@ class Ground:
             joint = (across < 0.2) | (z / 0.25 % 1 < 0.2)
             tone *= 1 - 0.4 * nearness * joint
         colors = self.road[:, None] * tone
-        marked = np.zeros(x.shape, bool)
+        is_marked = np.zeros(x.shape, bool)
         left, right = self.plan.curbs
         if self.has_center_line:
-            marked |= (np.abs(x - (left + right) / 2) < 0.09) & (z % 5 < 2.5)
+            is_marked |= (np.abs(x - (left + right) / 2) < 0.09) & (z % 5 < 2.5)
         if self.has_edge_lines:
-            marked |= np.abs(np.abs(x - (left + right) / 2) - 3.1) < 0.08
+            is_marked |= np.abs(np.abs(x - (left + right) / 2) - 3.1) < 0.08
         if self.plan.crossing is not None:
-            before, after = self.plan.crossing
-            marked &= (z < before - 1.5) | (z > after)
+            near, far = self.plan.crossing
+            is_marked &= (z < near - 1.5) | (z > far)
             if self.has_zebra:
-                zebra = (z > before - 3.6) & (z < before - 0.6)
-                marked |= zebra & (x % 1.0 < 0.5)
-        wear = noise(x * 12, z * 12) > 0.2
-        return np.where(marked & wear, self.marking[:, None], colors)
+                zebra = (z > near - 3.6) & (z < near - 0.6)
+                is_marked |= zebra & (x % 1.0 < 0.5)
+        is_intact = noise(x * 12, z * 12) > 0.2
+        return np.where(is_marked & is_intact, self.marking[:, None], colors)
 
     def _pavement_colors(self, x, z, nearness):
-        """Return the colors of paving stones with curbs."""
+        """Shade paving stones and curbs."""
         fine = noise(x * 30, z * 30 + self.shift[0]) - 0.5
         row = np.floor(z / self.tile[1])
         column = np.floor(x / self.tile[0] + 0.5 * (row % 2))
@@ -220,7 +223,7 @@ class Ground:
         return self.pavement[:, None] * (tone * np.where(curb, 1.25, 1))
 
     def _add_snow(self, colors, x, z):
-        """Cover the ground with snow in patches."""
+        """Add patches of snow."""
         if not self.light.snow:
             return colors
         cover = noise(x * 8, z * 8 + self.shift[0]) < self.light.snow
@@ -229,10 +232,12 @@ class Ground:
 
 
 def _material(generator, brightness):
-    """Draw the color of stone: mostly gray, at times of any tint."""
-    strong = generator.random() < 0.3
+    """Sample the color of a road or pavement: mostly gray, of any hue."""
+    is_vivid = generator.random() < 0.3
     return color(
         generator.choice([0.06, 0.1, 0.6, generator.random()]),
-        generator.uniform(0.15, 0.45) if strong else generator.uniform(0, 0.15),
+        generator.uniform(0.15, 0.45)
+        if is_vivid
+        else generator.uniform(0, 0.15),
         generator.uniform(*brightness),
     )

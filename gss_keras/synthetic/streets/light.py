@@ -1,4 +1,4 @@
-"""Time of day, weather and the colors they give to a scene."""
+"""Lighting of a scene: time of day and weather."""
 
 import colorsys
 import dataclasses
@@ -9,18 +9,19 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Light:
-    """The light of a scene; colors are float arrays `(3,)`, 0 to about 1.
+    """The lighting of a scene; colors are RGB arrays `(3,)`, 0 to about 1.
 
     Attributes:
-        sun: Unit vector `(x, y, z)` towards the sun (or the moon).
-        sun_color: Light on a surface that faces the sun.
-        shade_color: Light in the shade.
-        zenith: Color of the sky above.
+        sun: Unit vector `(x, y, z)` toward the sun or the moon.
+        sun_color: Direct light on a surface that faces the sun.
+        shade_color: Ambient light.
+        zenith: Color of the sky at the zenith.
         horizon: Color of the sky at the horizon, and of the haze.
-        haze_distance: Meters after which haze hides two thirds of a color.
-        clouds: Share of the sky under clouds, 0 to 1.
+        haze_distance: Distance in meters at which haze attenuates colors to
+            `1 / e`.
+        clouds: Cloud cover, 0 to 1.
         is_night: Whether windows and lamps are lit.
-        snow: How much snow lies on the ground, 0 to 1.
+        snow: Snow cover of the ground, 0 to 1.
     """
 
     sun: tuple
@@ -34,15 +35,16 @@ class Light:
     snow: float
 
     def on(self, normal):
-        """Return the light `(3,)` on a surface with this normal."""
+        """Return the irradiance `(3,)` of an unshadowed surface."""
         direct = max(0.0, float(np.dot(normal, self.sun)))
         skyward = 0.8 + 0.2 * normal[1]
         shade = self.shade_color * skyward
         return (self.sun_color * direct + shade).astype("float32")
 
 
-# Ranges of hue, saturation and value for zenith and horizon, then strength
-# and hue of the sun, strength of the shade, haze, clouds.
+# Ranges of hue, saturation and value for zenith and horizon; of intensity,
+# hue and saturation for the sun; of ambient intensity, haze distance, cloud
+# cover, and the sun's elevation in radians.
 _MOODS = {
     "noon": dict(
         zenith=((0.54, 0.62), (0.45, 0.8), (0.6, 0.9)),
@@ -51,7 +53,7 @@ _MOODS = {
         shade=(0.3, 0.45),
         haze=(150, 500),
         clouds=(0.0, 0.6),
-        height=(0.5, 1.3),
+        elevation=(0.5, 1.3),
     ),
     "overcast": dict(
         zenith=((0.5, 0.7), (0.0, 0.12), (0.5, 0.85)),
@@ -60,7 +62,7 @@ _MOODS = {
         shade=(0.5, 0.75),
         haze=(60, 300),
         clouds=(0.6, 1.0),
-        height=(0.6, 1.2),
+        elevation=(0.6, 1.2),
     ),
     "golden": dict(
         zenith=((0.55, 0.65), (0.2, 0.5), (0.5, 0.8)),
@@ -69,7 +71,7 @@ _MOODS = {
         shade=(0.25, 0.4),
         haze=(60, 250),
         clouds=(0.1, 0.7),
-        height=(0.15, 0.4),
+        elevation=(0.15, 0.4),
     ),
     "pink": dict(
         zenith=((0.6, 0.76), (0.2, 0.45), (0.4, 0.7)),
@@ -78,7 +80,7 @@ _MOODS = {
         shade=(0.35, 0.5),
         haze=(60, 250),
         clouds=(0.2, 0.9),
-        height=(0.1, 0.3),
+        elevation=(0.1, 0.3),
     ),
     "fog": dict(
         zenith=((0.0, 1.0), (0.0, 0.1), (0.65, 0.9)),
@@ -87,7 +89,7 @@ _MOODS = {
         shade=(0.5, 0.7),
         haze=(18, 45),
         clouds=(0.8, 1.0),
-        height=(0.4, 1.2),
+        elevation=(0.4, 1.2),
     ),
     "dusk": dict(
         zenith=((0.6, 0.72), (0.5, 0.8), (0.2, 0.4)),
@@ -96,7 +98,7 @@ _MOODS = {
         shade=(0.28, 0.4),
         haze=(60, 250),
         clouds=(0.1, 0.8),
-        height=(0.2, 0.5),
+        elevation=(0.2, 0.5),
     ),
     "night": dict(
         zenith=((0.55, 0.75), (0.4, 0.8), (0.06, 0.16)),
@@ -105,10 +107,10 @@ _MOODS = {
         shade=(0.17, 0.27),
         haze=(80, 300),
         clouds=(0.0, 0.8),
-        height=(0.4, 1.0),
+        elevation=(0.4, 1.0),
     ),
 }
-_SHARES = {
+_PROBABILITIES = {
     "noon": 0.3,
     "overcast": 0.2,
     "golden": 0.14,
@@ -120,7 +122,7 @@ _SHARES = {
 
 
 def draw_light(generator):
-    """Draw a time of day and a weather.
+    """Sample the time of day and the weather.
 
     Args:
         generator: `numpy.random.Generator`.
@@ -128,21 +130,23 @@ def draw_light(generator):
     Returns:
         A `Light`.
     """
-    name = generator.choice(list(_SHARES), p=list(_SHARES.values()))
+    name = generator.choice(
+        list(_PROBABILITIES), p=list(_PROBABILITIES.values())
+    )
     mood = _MOODS[name]
-    height = generator.uniform(*mood["height"])
-    around = generator.uniform(0, 2 * np.pi)
-    strength, hue, saturation = (generator.uniform(*r) for r in mood["sun"])
+    elevation = generator.uniform(*mood["elevation"])
+    azimuth = generator.uniform(0, 2 * np.pi)
+    intensity, hue, saturation = (generator.uniform(*r) for r in mood["sun"])
     horizon = draw_color(generator, *mood["horizon"])
     shade = 0.75 + 0.25 * horizon / max(horizon.max(), 1e-3)
     has_snow = name in ("noon", "overcast", "fog", "dusk")
     return Light(
         sun=(
-            math.cos(height) * math.sin(around),
-            math.sin(height),
-            math.cos(height) * math.cos(around),
+            math.cos(elevation) * math.sin(azimuth),
+            math.sin(elevation),
+            math.cos(elevation) * math.cos(azimuth),
         ),
-        sun_color=strength * 1.3 * color(hue, saturation, 1.0),
+        sun_color=intensity * 1.3 * color(hue, saturation, 1.0),
         shade_color=generator.uniform(*mood["shade"]) * 1.25 * shade,
         zenith=draw_color(generator, *mood["zenith"]),
         horizon=horizon,
@@ -155,12 +159,12 @@ def draw_light(generator):
 
 
 def color(hue, saturation, value):
-    """Return a color `(3,)` from hue, saturation and value, 0 to 1."""
+    """Convert hue, saturation and value, 0 to 1, to an RGB array `(3,)`."""
     return np.array(colorsys.hsv_to_rgb(hue % 1.0, saturation, value), "f4")
 
 
 def draw_color(generator, hue, saturation, value):
-    """Draw a color `(3,)` from ranges of hue, saturation and value."""
+    """Sample an RGB color `(3,)` from ranges of hue, saturation and value."""
     return color(
         generator.uniform(*hue),
         generator.uniform(*saturation),

@@ -1,4 +1,4 @@
-"""Pedestrians: a head, a body, arms and striding legs."""
+"""Pedestrians in random poses and clothes."""
 
 import numpy as np
 
@@ -7,17 +7,17 @@ from gss_keras.synthetic.streets.light import color
 
 
 class Pedestrian:
-    """A person who stands or walks.
+    """A person standing or walking.
 
     Args:
-        x: Where the person stands across the street.
-        z: Where the person stands along the street.
+        x: Position across the street.
+        z: Position along the street.
         light: A `Light`.
         generator: `numpy.random.Generator`, for size, pose and clothes.
     """
 
     def __init__(self, x, z, light, generator):
-        self.place = x, z
+        self.position = x, z
         self.light = light
         self.height = generator.uniform(1.5, 1.95)
         if generator.random() < 0.12:
@@ -41,14 +41,14 @@ class Pedestrian:
         self.bag = color(*generator.uniform((0, 0, 0.1), (1, 0.9, 0.9)))
 
     def add_shadow(self, shadows):
-        """Darken the ground at the feet and behind."""
-        shadows.add_round(*self.place, 0.4, 0.0, self.height, 0.7)
+        """Cast the person's shadow on the ground."""
+        shadows.add_round(*self.position, 0.4, 0.0, self.height, 0.7)
 
     def paint(self, canvas):
-        """Paint the person on a canvas."""
+        """Render the person on a canvas."""
         canvas.paint_upright(
             Kind.PEDESTRIAN,
-            *self.place,
+            *self.position,
             1.2,
             self.height + 0.1,
             self._parts,
@@ -56,7 +56,7 @@ class Pedestrian:
         )
 
     def _colors(self, parts, across, up):  # noqa: ARG002
-        """Return the colors of skin, hair and clothes."""
+        """Shade skin, hair and clothes."""
         black = np.full(3, 0.1, "float32")
         palette = np.stack(
             [
@@ -75,13 +75,19 @@ class Pedestrian:
         return (palette * light[:, None])[:, parts] * fold
 
     def _parts(self, across, up):
-        """Return where coat (1), trousers, shoes, skin, hair and bag are."""
+        """Return part ids: 1 coat, 2 trousers, 3 shoes, 4 skin, 5 hair, 6 bag.
+
+        Args:
+            across: Horizontal offsets in meters.
+            up: Heights in meters.
+        """
         scale = 1.75 / self.height
         u, v = across * (scale / self.breadth), up * scale
-        away = np.abs(u)
+        offset = np.abs(u)
         is_upper = (v > 0.78) & (v < 1.43)
         swing = 0.24 + self.swing * np.clip((1.35 - v) / 0.6, 0, 1)
-        coat = (away < 0.2 + 0.06 * (v - 0.8)) | (np.abs(away - swing) < 0.06)
+        coat = offset < 0.2 + 0.06 * (v - 0.8)
+        coat |= np.abs(offset - swing) < 0.06
         parts = (coat & is_upper).astype("uint8")
         is_lower = (v > 0) & (v < 0.85)
         step = 0.06 + self.stride * np.clip((0.85 - v) / 0.85, 0, 1)
@@ -89,7 +95,7 @@ class Pedestrian:
         parts[leg & is_lower] = 2
         parts[leg & is_lower & (v < 0.09)] = 3
         if self.has_skirt:
-            parts[is_lower & (away < 0.34 - 0.2 * v) & (v > 0.45)] = 2
+            parts[is_lower & (offset < 0.34 - 0.2 * v) & (v > 0.45)] = 2
         head = (u / 0.13) ** 2 + ((v - 1.58) / 0.17) ** 2 < 1
         parts[head] = 4
         parts[head & ((v > 1.62) | (u * self.side < -0.07))] = 5

@@ -1,4 +1,4 @@
-"""Put a street together and take its photo."""
+"""Sample a random street scene and render it."""
 
 import numpy as np
 
@@ -16,10 +16,10 @@ _STREET_LENGTH = 90.0
 
 
 def draw_scene(generator, size=(128, 192)):
-    """Draw a street scene that was never seen before.
+    """Sample and render a random street scene.
 
     Args:
-        generator: `numpy.random.Generator`; the scene is a function of it.
+        generator: `numpy.random.Generator`; the only source of randomness.
         size: Height and width of the photo in pixels.
 
     Returns:
@@ -36,41 +36,45 @@ def draw_scene(generator, size=(128, 192)):
     plan = _draw_plan(generator)
     camera = _draw_camera(plan, generator)
     canvas = Canvas(camera, *size)
-    things = [
+    objects = [
         *_draw_buildings(plan, light, generator),
-        *_draw_greenery(plan, light, generator),
+        *_draw_trees(plan, light, generator),
         *_draw_cars(plan, light, generator),
         *_draw_furniture(plan, camera, light, generator),
         *_draw_people(plan, camera, light, generator),
     ]
-    things = [
-        thing
-        for thing in things
-        if isinstance(thing, Building) or not _is_in_the_way(thing, camera)
+    objects = [
+        item
+        for item in objects
+        if isinstance(item, Building) or not _is_too_close(item, camera)
     ]
     shadows = Shadows(light)
-    for thing in things:
-        thing.add_shadow(shadows)
+    for item in objects:
+        item.add_shadow(shadows)
     shadows.soften()
-    # From near to far: what is hidden need not be painted.
-    for thing in sorted(things, key=lambda it: camera.to_view(*it.place)[1]):
-        thing.paint(canvas)
+
+    def depth(item):
+        return camera.to_view(*item.position)[1]
+
+    # Front to back, so that occluded objects can be skipped.
+    for item in sorted(objects, key=depth):
+        item.paint(canvas)
     Ground(plan, light, generator).paint(canvas, shadows)
     paint_sky(canvas, light, generator)
     add_haze(canvas, light)
-    colors, mask = canvas.develop()
+    colors, mask = canvas.downsample()
     return _expose(colors, light, generator), mask
 
 
-def _is_in_the_way(thing, camera):
-    """Return whether a thing stands so near that it would hide the street."""
-    lateral, depth = camera.to_view(*thing.place)
-    nearest = {Car: 5.5, Tree: 5.0, Pedestrian: 4.0}.get(type(thing), 3.5)
+def _is_too_close(item, camera):
+    """Return whether an object is so close that it would hide the street."""
+    lateral, depth = camera.to_view(*item.position)
+    nearest = {Car: 5.5, Tree: 5.0, Pedestrian: 4.0}.get(type(item), 3.5)
     return np.hypot(lateral, depth) < nearest
 
 
 def _draw_plan(generator):
-    """Draw the widths of road and pavements, a side street, an end."""
+    """Sample the street layout: widths, side street, and end."""
     half = generator.uniform(3.0, 6.0)
     widths = generator.uniform(1.5, 5.0, 2)
     crossing = end = None
@@ -88,7 +92,7 @@ def _draw_plan(generator):
 
 
 def _draw_camera(plan, generator):
-    """Draw a spot on road or pavement and a view along or across."""
+    """Sample a camera on road or pavement, looking along or across."""
     low, high = plan.fronts[0] + 1.5, plan.fronts[1] - 1.5
     x = generator.uniform(low, high)
     yaw = generator.normal(0, 0.22)
@@ -108,7 +112,7 @@ def _draw_camera(plan, generator):
 
 
 def _draw_buildings(plan, light, generator):
-    """Draw two rows of buildings with gaps, and those that close a street."""
+    """Sample buildings on both sides, and at the end of a closed street."""
     is_dense = generator.random() < 0.6
     buildings = []
     stop = plan.end if plan.end is not None else _STREET_LENGTH
@@ -122,11 +126,11 @@ def _draw_buildings(plan, light, generator):
             edges = sorted((front + side * setback, front + side * depth))
             ends = z, min(z + length, stop)
             z += length + gap
-            meets = plan.crossing is not None and (
+            overlaps_crossing = plan.crossing is not None and (
                 ends[0] < plan.crossing[1] + 2
                 and ends[1] > plan.crossing[0] - 2
             )
-            if meets or ends[1] - ends[0] < 3:
+            if overlaps_crossing or ends[1] - ends[0] < 3:
                 continue
             buildings.append(
                 Building(
@@ -145,8 +149,8 @@ def _draw_buildings(plan, light, generator):
     return buildings
 
 
-def _draw_greenery(plan, light, generator):
-    """Draw trees on the pavements, between and behind the buildings."""
+def _draw_trees(plan, light, generator):
+    """Sample trees on the pavements, between and behind the buildings."""
     trees = []
     for side in (0, 1):
         if generator.random() < 0.55:
@@ -156,19 +160,21 @@ def _draw_greenery(plan, light, generator):
                 trees.append(Tree(x, z, light, generator))
     for _ in range(generator.integers(2, 8)):
         side = generator.integers(2)
-        away = (-1 + 2 * side) * generator.uniform(0.5, 14.0)
+        offset = (-1 + 2 * side) * generator.uniform(0.5, 14.0)
         z = generator.uniform(5.0, 70.0)
-        trees.append(Tree(plan.fronts[side] + away, z, light, generator))
+        trees.append(Tree(plan.fronts[side] + offset, z, light, generator))
     for _ in range(generator.integers(4, 14)):
         x = generator.uniform(-60, 60)
         trees.append(Tree(x, generator.uniform(92, 130), light, generator))
     return [
-        tree for tree in trees if not plan.is_road(*map(np.array, tree.place))
+        tree
+        for tree in trees
+        if not plan.is_road(*map(np.array, tree.position))
     ]
 
 
 def _draw_cars(plan, light, generator):
-    """Draw parked cars, cars that drive, and cars in the side street."""
+    """Sample parked cars, driving cars and cars in the side street."""
     cars = []
     for side, sign in ((0, -1), (1, 1)):
         if generator.random() < 0.65:
@@ -183,48 +189,48 @@ def _draw_cars(plan, light, generator):
             z = generator.uniform(6.0, 45.0)
             cars.append(Car(x, z, True, sign, light, generator))
     if plan.crossing is not None or plan.end is not None:
-        middle = (
+        center = (
             np.mean(plan.crossing)
             if plan.crossing is not None
             else plan.end - 7
         )
         for x in generator.uniform(-18, 18, generator.integers(1, 4)):
             sign = generator.choice([-1, 1])
-            z = middle + sign * 1.6
+            z = center + sign * 1.6
             cars.append(Car(x, z, False, sign, light, generator))
     return cars
 
 
 def _draw_furniture(plan, camera, light, generator):
-    """Draw poles and signs on the pavements, most of them near the camera."""
-    things = []
-    for kind, count in ((Pole, (2, 6)), (Sign, (2, 6))):
+    """Sample poles and signs on the pavements, mostly near the camera."""
+    objects = []
+    for make, count in ((Pole, (2, 6)), (Sign, (2, 6))):
         for _ in range(generator.integers(*count)):
             depth = generator.uniform(4.0, 9.0) * generator.choice([1, 1.6])
-            place = _draw_pavement_spot(plan, camera, depth, generator)
-            if place is not None:
-                things.append(kind(*place, light, generator))
-    return things
+            position = _draw_pavement_point(plan, camera, depth, generator)
+            if position is not None:
+                objects.append(make(*position, light, generator))
+    return objects
 
 
 def _draw_people(plan, camera, light, generator):
-    """Draw pedestrians, alone or in groups, some of them on the road."""
+    """Sample pedestrians, alone or in groups, some of them on the road."""
     people = []
     for _ in range(generator.integers(2, 6)):
         depth = generator.uniform(4.5, 15.0)
-        place = _draw_pavement_spot(plan, camera, depth, generator)
-        if place is None or generator.random() < 0.2:
+        position = _draw_pavement_point(plan, camera, depth, generator)
+        if position is None or generator.random() < 0.2:
             lateral = generator.uniform(-0.4, 0.4) * depth
-            place = camera.to_world(lateral, depth)
+            position = camera.to_world(lateral, depth)
         for _ in range(generator.choice([1, 1, 2, 3])):
             offset = generator.normal(0, 0.5, 2)
-            x, z = place + offset
+            x, z = position + offset
             people.append(Pedestrian(x, z, light, generator))
     return people
 
 
-def _draw_pavement_spot(plan, camera, depth, generator):
-    """Draw a spot of a pavement within the view, or None if none is found."""
+def _draw_pavement_point(plan, camera, depth, generator):
+    """Sample a visible pavement point `(x, z)`; return None on failure."""
     for _ in range(8):
         lateral = generator.uniform(-0.55, 0.55) * depth / camera.focal
         x, z = camera.to_world(lateral, depth)
@@ -235,12 +241,13 @@ def _draw_pavement_spot(plan, camera, depth, generator):
 
 
 def _expose(colors, light, generator):
-    """Turn light into pixels: white balance, exposure, contrast, noise."""
-    tint = generator.uniform(0.85, 1.15, 3)
-    wanted = generator.uniform(0.4, 0.58) - 0.14 * light.is_night
-    exposure = (wanted / max(float(colors.mean()), 0.05)) ** 0.8
-    colors = np.maximum(colors * (tint * exposure).astype("float32"), 0)
-    # Bright light bends towards white instead of clipping.
+    """Convert linear light to pixels: white balance, exposure, tone, noise."""
+    white_balance = generator.uniform(0.85, 1.15, 3)
+    target = generator.uniform(0.4, 0.58) - 0.14 * light.is_night
+    exposure = (target / max(float(colors.mean()), 0.05)) ** 0.8
+    gain = (white_balance * exposure).astype("float32")
+    colors = np.maximum(colors * gain, 0)
+    # Tone mapping: compress highlights instead of clipping them.
     colors = np.minimum(colors, 0.7 + 0.3 * np.tanh((colors - 0.7) / 0.3))
     colors = colors ** generator.uniform(0.85, 1.15)
     level = np.float32(generator.uniform(0.003, 0.012))

@@ -1,4 +1,4 @@
-"""The sky with its clouds, and the haze between camera and things."""
+"""Sky, clouds and atmospheric haze."""
 
 import numpy as np
 
@@ -7,19 +7,19 @@ from gss_keras.synthetic.streets.texture import noise
 
 
 def paint_sky(canvas, light, generator):
-    """Paint the sky behind everything.
+    """Render the sky with clouds and sun as the background.
 
     Args:
-        canvas: A `Canvas` with all things and the ground painted.
+        canvas: A `Canvas` with all objects and the ground rendered.
         light: A `Light`.
         generator: `numpy.random.Generator`, for the clouds.
     """
-    hits = np.nonzero(canvas.closeness == 0)
+    hits = np.nonzero(canvas.inverse_depth == 0)
     rise = np.maximum(-canvas.down[hits], 0)
-    part = np.minimum(1, rise * generator.uniform(1.2, 3.0))
-    change = (light.zenith - light.horizon)[:, None]
-    colors = light.horizon[:, None] + change * part
-    # Clouds lie on a plane above: they shrink towards the horizon.
+    blend = np.minimum(1, rise * generator.uniform(1.2, 3.0))
+    gradient = (light.zenith - light.horizon)[:, None]
+    colors = light.horizon[:, None] + gradient * blend
+    # Clouds are on a horizontal plane, so they shrink toward the horizon.
     distance = 1 / (rise + 0.12)
     scale = generator.uniform(6.0, 18.0)
     shift = generator.uniform(0, 256, 2).tolist()
@@ -27,8 +27,8 @@ def paint_sky(canvas, light, generator):
         canvas.right[hits] * distance * scale + shift[0],
         distance * scale * 2 + shift[1],
     )
-    soft = generator.uniform(0.15, 0.5)
-    density = np.clip((light.clouds - cover) / soft, 0, 1)
+    softness = generator.uniform(0.15, 0.5)
+    density = np.clip((light.clouds - cover) / softness, 0, 1)
     bright = light.horizon * 0.75 + 0.3 * light.sun_color + 0.05
     bright = np.minimum(1.0, bright)
     gray = 0.55 * bright + 0.25 * light.zenith
@@ -42,25 +42,27 @@ def paint_sky(canvas, light, generator):
 
 
 def add_haze(canvas, light):
-    """Fade things into the color of the horizon with their distance.
+    """Apply exponential haze: blend colors toward the horizon with distance.
 
     Args:
-        canvas: A `Canvas` with all things painted.
+        canvas: A `Canvas` with all objects rendered.
         light: A `Light`.
     """
-    is_sky = canvas.closeness == 0
-    closeness = np.where(is_sky, np.float32(np.inf), canvas.closeness)
-    fade = np.exp((-1 / light.haze_distance) / closeness)
-    for plane, haze in zip(canvas.colors, light.horizon.tolist(), strict=True):
-        plane -= haze
-        plane *= fade
-        plane += haze
+    is_sky = canvas.inverse_depth == 0
+    inverse_depth = np.where(is_sky, np.float32(np.inf), canvas.inverse_depth)
+    transmittance = np.exp((-1 / light.haze_distance) / inverse_depth)
+    for channel, haze in zip(
+        canvas.colors, light.horizon.tolist(), strict=True
+    ):
+        channel -= haze
+        channel *= transmittance
+        channel += haze
 
 
 def _sun_glow(canvas, light, hits):
-    """Return the glow of the sun, and its disk where the camera sees it."""
-    across, up, ahead = (axis[hits] for axis in canvas.rays)
-    toward = across * light.sun[0] + up * light.sun[1] + ahead * light.sun[2]
-    nearness = toward / np.sqrt(across**2 + up**2 + ahead**2)
-    glow = 0.35 * np.clip(nearness, 0, 1) ** 24 + (nearness > 0.9985)
+    """Return the color `(3, rays)` of the sun's glow and its disk."""
+    x, y, z = (axis[hits] for axis in canvas.rays)
+    projection = x * light.sun[0] + y * light.sun[1] + z * light.sun[2]
+    cosine = projection / np.sqrt(x**2 + y**2 + z**2)
+    glow = 0.35 * np.clip(cosine, 0, 1) ** 24 + (cosine > 0.9985)
     return light.sun_color[:, None] * glow

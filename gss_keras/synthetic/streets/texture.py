@@ -1,4 +1,4 @@
-"""Smooth noise, the stuff that asphalt, leaves and clouds are made of."""
+"""Value noise, the procedural texture of asphalt, leaves and clouds."""
 
 import functools
 
@@ -8,17 +8,17 @@ _SIZE = 256
 
 
 def noise(u, v):
-    """Look up smooth noise.
+    """Sample multi-octave value noise.
 
-    The noise repeats every 256 units; its finest detail is 2 units wide and
-    its coarsest 64.
+    The noise is periodic with period 256. Its wavelengths range from 2 to 64
+    units.
 
     Args:
-        u: Float array of any shape.
-        v: Float array of the same shape.
+        u: Float array of any shape, the first coordinate.
+        v: Float array of the same shape, the second coordinate.
 
     Returns:
-        Float array of the same shape, 0 to 1, mean 0.5.
+        Float array of the same shape, uniformly distributed in [0, 1].
     """
     rows = u.astype("int32") & (_SIZE - 1)
     columns = v.astype("int32") & (_SIZE - 1)
@@ -27,7 +27,7 @@ def noise(u, v):
 
 @functools.cache
 def _field():
-    """Return the noise, float32 `(256, 256)`, seamless at its ends."""
+    """Return one period of the noise, float32 `(256, 256)`."""
     generator = np.random.default_rng(0)
     field = np.zeros((_SIZE, _SIZE))
     for cells, weight in ((4, 1.0), (8, 0.8), (16, 0.7), (32, 0.6), (128, 0.5)):
@@ -35,13 +35,11 @@ def _field():
         corners = np.pad(corners, ((0, 1), (0, 1)), mode="wrap")
         at = np.arange(_SIZE) * cells / _SIZE
         low = at.astype(int)
-        part = at - low
-        part = part * part * (3 - 2 * part)
-        rows = (
-            corners[low] * (1 - part)[:, None]
-            + corners[low + 1] * part[:, None]
-        )
-        field += weight * (rows[:, low] * (1 - part) + rows[:, low + 1] * part)
+        t = at - low
+        # Smoothstep interpolation.
+        t = t * t * (3 - 2 * t)
+        rows = corners[low] * (1 - t)[:, None] + corners[low + 1] * t[:, None]
+        field += weight * (rows[:, low] * (1 - t) + rows[:, low + 1] * t)
     ranks = np.argsort(np.argsort(field, axis=None)).reshape(field.shape)
-    # Equal shares of all values, so that a threshold is a share of the area.
+    # Equalize the histogram, so that a threshold equals a fraction of the area.
     return (ranks / ranks.max()).astype("float32")

@@ -1,4 +1,4 @@
-"""Trees and hedges: a trunk under a crown of leaves."""
+"""Trees and bushes."""
 
 import numpy as np
 
@@ -8,17 +8,17 @@ from gss_keras.synthetic.streets.texture import noise
 
 
 class Tree:
-    """A tree; its trunk and crown are one class.
+    """A tree. Trunk and crown have the same class.
 
     Args:
-        x: Where it stands across the street.
-        z: Where it stands along the street.
+        x: Position across the street.
+        z: Position along the street.
         light: A `Light`.
-        generator: `numpy.random.Generator`, for its size and looks.
+        generator: `numpy.random.Generator`, for size and appearance.
     """
 
     def __init__(self, x, z, light, generator):
-        self.place = x, z
+        self.position = x, z
         self.light = light
         self.shape = generator.choice(
             ["round", "cone", "tall", "bush"], p=[0.55, 0.15, 0.15, 0.15]
@@ -43,18 +43,18 @@ class Tree:
         self.shift = generator.uniform(0, 256, 2).tolist()
 
     def add_shadow(self, shadows):
-        """Darken the ground that the crown hides from the sun."""
+        """Cast the tree's shadow on the ground."""
         shadows.add_round(
-            *self.place, self.radius, self.trunk_height, self.height
+            *self.position, self.radius, self.trunk_height, self.height
         )
-        shadows.add_round(*self.place, 0.4, 0.0, 0.3)
+        shadows.add_round(*self.position, 0.4, 0.0, 0.3)
 
     def paint(self, canvas):
-        """Paint the tree on a canvas."""
+        """Render the tree on a canvas."""
         wide = 2.6 * self.radius
         canvas.paint_upright(
             Kind.TREE,
-            *self.place,
+            *self.position,
             wide,
             self.height * 1.15,
             self._parts,
@@ -62,9 +62,9 @@ class Tree:
         )
 
     def _colors(self, parts, across, up):
-        """Return the colors of bark and leaves."""
+        """Shade bark and leaves."""
         leaves = self._noise(across, up, self.leaf_size)
-        # The sunny side of the crown is its upper one.
+        # The crown is lit from above.
         level = np.clip(self._level(up), -1, 1)
         tone = (0.55 + 0.75 * leaves) * (0.65 + 0.35 * level)
         light = self.light.on((0.0, 0.9, 0.0))
@@ -80,16 +80,16 @@ class Tree:
         return noise(across * size + self.shift[0], up * size + self.shift[1])
 
     def _level(self, up):
-        """Return the height in the crown, -1 at its foot to 1 at its top."""
+        """Return the height in the crown, from -1 (bottom) to 1 (top)."""
         middle = (self.height + self.trunk_height) / 2
         return (up - middle) * (2 / (self.height - self.trunk_height))
 
     def _parts(self, across, up):
-        """Return where bark (1) and leaves (2) are."""
+        """Return part ids: 1 for bark, 2 for leaves."""
         level = self._level(up)
         if self.shape == "cone":
-            reach = self.radius * np.clip(1 - level, 0.05, 2) / 2
-            distance = np.abs(across) / reach
+            radius = self.radius * np.clip(1 - level, 0.05, 2) / 2
+            distance = np.abs(across) / radius
             distance[np.abs(level) > 1] = 9.0
         else:
             distance = np.sqrt((across / self.radius) ** 2 + level**2)
@@ -102,7 +102,7 @@ class Tree:
 
 
 def _leaf_color(generator):
-    """Draw the color of leaves: green, autumnal or in blossom."""
+    """Sample a leaf color: green, autumn or blossom."""
     season = generator.choice(
         ["green", "autumn", "blossom"], p=[0.6, 0.28, 0.12]
     )

@@ -1,4 +1,4 @@
-"""MSeg by name: its cards, and reading what `miniature` wrote."""
+"""MSeg in the catalog: cards and miniatures."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def folder(tmp_path_factory):
     return miniature.write("mseg", path, size=(48, 64), counts=counts)
 
 
-def test_one_miniature_holds_training_and_test_sets(folder):
+def test_miniature_contains_training_and_test_sets(folder):
     train, val = load("mseg", folder, "train"), load("mseg", folder, "val")
     assert (len(train), len(val)) == (2 * 112, 14)
     for test_set in mseg.TEST_SETS:
@@ -27,7 +27,7 @@ def test_one_miniature_holds_training_and_test_sets(folder):
 
 
 @pytest.mark.parametrize("test_set", mseg.TEST_SETS)
-def test_test_sets_have_miniatures_of_their_own(test_set, tmp_path):
+def test_single_test_sets_have_miniatures(test_set, tmp_path):
     name = f"mseg-{test_set}"
     counts = {"val": 1}
     folder = miniature.write(name, tmp_path / "x", size=(32, 48), counts=counts)
@@ -36,7 +36,7 @@ def test_test_sets_have_miniatures_of_their_own(test_set, tmp_path):
         load(name, folder, "train")
 
 
-def test_miniatures_depend_on_the_seed_alone(folder, tmp_path):
+def test_miniatures_are_deterministic(folder, tmp_path):
     arguments = {"size": (48, 64), "counts": {"train": 2, "val": 2}}
     again = miniature.write("mseg", tmp_path / "again", **arguments)
     other = miniature.write("mseg", tmp_path / "other", seed=1, **arguments)
@@ -48,7 +48,7 @@ def test_miniatures_depend_on_the_seed_alone(folder, tmp_path):
     assert not np.array_equal(first["mask"], different["mask"])
 
 
-def test_cards_say_what_is_known():
+def test_cards_have_classes_colors_and_sizes():
     card = catalog.card("mseg")
     assert card.classes == mseg.UNIVERSAL_CLASSES
     np.testing.assert_array_equal(card.colors, palettes.mseg())
@@ -66,12 +66,12 @@ def test_cards_say_what_is_known():
     }
 
 
-def test_things_keep_their_colors_from_set_to_set():
+def test_classes_have_the_same_colors_in_mseg_and_camvid():
     cityscapes, camvid = catalog.card("cityscapes"), catalog.card("camvid")
     assert catalog.card("mseg-kitti-19").classes == cityscapes.classes
-    ours = catalog.card("mseg-camvid-11")
-    for name, theirs in (("Sky", "sky"), ("Tree", "tree"), ("Car", "car")):
+    mseg_camvid = catalog.card("mseg-camvid-11")
+    for mseg_name, name in (("Sky", "sky"), ("Tree", "tree"), ("Car", "car")):
         np.testing.assert_array_equal(
-            ours.colors[ours.classes.index(name)],
-            camvid.colors[camvid.classes.index(theirs)],
+            mseg_camvid.colors[mseg_camvid.classes.index(mseg_name)],
+            camvid.colors[camvid.classes.index(name)],
         )

@@ -1,4 +1,4 @@
-"""The layouts on disk, from a miniature of all of them."""
+"""MSeg's readers and folder layouts, tested on a miniature."""
 
 import collections
 import json
@@ -25,8 +25,7 @@ TABLES = pathlib.Path(
         pathlib.Path(__file__).parents[4] / "shared" / "reference" / "mseg",
     )
 )
-# Folder, photo and mask of one training photo and one test photo of each set,
-# as they lie on disk.
+# Root folder, photo path and mask path of one record of each data set.
 FILES = {
     "ade20k-150-relabeled": (
         "ADE20K/ADEChallengeData2016",
@@ -98,7 +97,7 @@ FILES = {
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
+def shared_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mseg")
     miniature.write_split("mseg", folder, "train", 3, [0, 0], (64, 96))
     miniature.write_split("mseg", folder, "val", 2, [0, 1], (64, 96))
@@ -106,27 +105,27 @@ def drawn(tmp_path_factory):
 
 
 @pytest.fixture
-def folder(drawn, tmp_path):
-    """A miniature to spoil."""
-    return shutil.copytree(drawn, tmp_path / "mseg")
+def folder(shared_folder, tmp_path):
+    """A copy of the miniature that a test may modify."""
+    return shutil.copytree(shared_folder, tmp_path / "mseg")
 
 
 def pixels(path):
-    with Image.open(path) as picture:
-        return np.array(picture)
+    with Image.open(path) as image:
+        return np.array(image)
 
 
 @pytest.mark.parametrize("name", mseg.TRAINING_SETS)
-def test_training_sets_read_what_was_drawn(name, drawn):
-    source = mseg.MSegTrainingSet(name, drawn)
+def test_training_sets_read_the_miniature(name, shared_folder):
+    source = mseg.MSegTrainingSet(name, shared_folder)
     assert (len(source), source.num_classes) == (3, 194)
     assert source.classes == mseg.UNIVERSAL_CLASSES
     root, photo, mask = FILES[name]
     record = source[1]
-    expected = pixels(drawn / root / photo)
+    expected = pixels(shared_folder / root / photo)
     np.testing.assert_array_equal(record["photo"], expected)
-    # Training classes keep their names on the way to the universal ones.
-    ids = pixels(drawn / root / mask)
+    # Training classes have the same names as their universal classes.
+    ids = pixels(shared_folder / root / mask)
     classes = mseg.class_names(name)
     for number in np.unique(ids):
         universal = 255
@@ -138,32 +137,33 @@ def test_training_sets_read_what_was_drawn(name, drawn):
 
 
 @pytest.mark.parametrize("name", mseg.TEST_SETS)
-def test_test_sets_read_what_was_drawn(name, drawn):
-    source = mseg.MSegTestSet(name, drawn)
+def test_test_sets_read_the_miniature(name, shared_folder):
+    source = mseg.MSegTestSet(name, shared_folder)
     assert len(source) == len(source.names) == 2
     assert source.classes == mseg.class_names(name)
     np.testing.assert_array_equal(source.universal_to, mseg.universal_to(name))
     root, photo, mask = FILES[name]
     record = source[1]
-    np.testing.assert_array_equal(record["photo"], pixels(drawn / root / photo))
-    np.testing.assert_array_equal(record["mask"], pixels(drawn / root / mask))
+    root = shared_folder / root
+    np.testing.assert_array_equal(record["photo"], pixels(root / photo))
+    np.testing.assert_array_equal(record["mask"], pixels(root / mask))
     assert (record["mask"] == 255).any()
     assert record["mask"][record["mask"] < 255].max() < source.num_classes
 
 
-def test_validation_lies_beside_training(drawn):
-    source = mseg.MSeg(drawn, "val")
+def test_validation_and_training_photos_are_disjoint(shared_folder):
+    source = mseg.MSeg(shared_folder, "val")
     assert len(source) == len(source.names) == 7 * 2
     assert len(set(source.names)) == 14
     photos = {s.photo_paths[0] for s in source.sources.values()}
     for name, validation in source.sources.items():
-        training = mseg.MSegTrainingSet(name, drawn)
+        training = mseg.MSegTrainingSet(name, shared_folder)
         assert not photos & set(training.photo_paths)
         assert len(validation) == 2
 
 
-def test_one_pass_repeats_every_photo_as_published(drawn):
-    source = mseg.MSeg(drawn)
+def test_an_epoch_repeats_every_photo_as_published(shared_folder):
+    source = mseg.MSeg(shared_folder)
     expected = {
         "ade20k-150-relabeled": 6,
         "bdd-relabeled": 17,
@@ -184,8 +184,9 @@ def test_one_pass_repeats_every_photo_as_published(drawn):
             assert count == expected[name.split("/")[0]]
 
 
-def test_positions_count_from_both_ends(drawn):
-    source = mseg.MSeg(drawn, data_sets=["bdd-relabeled", "idd-39-relabeled"])
+def test_negative_indices_count_from_the_end(shared_folder):
+    names = ["bdd-relabeled", "idd-39-relabeled"]
+    source = mseg.MSeg(shared_folder, data_sets=names)
     assert len(source) == 2 * 17 * 3
     for index in (0, 50, 51, 101):
         record, same = source[index], source[index - len(source)]
@@ -198,36 +199,36 @@ def test_positions_count_from_both_ends(drawn):
             source[index]
 
 
-def test_sources_travel_to_worker_processes(drawn):
-    source = pickle.loads(pickle.dumps(mseg.MSeg(drawn)))
-    first = mseg.MSeg(drawn)[100]
+def test_sources_are_picklable(shared_folder):
+    source = pickle.loads(pickle.dumps(mseg.MSeg(shared_folder)))
+    first = mseg.MSeg(shared_folder)[100]
     assert source[100]["name"] == first["name"]
     np.testing.assert_array_equal(source[100]["photo"], first["photo"])
 
 
-def test_layouts_are_those_of_the_published_protocol():
-    """Against the facts of the published protocol, where they are at hand."""
+def test_layouts_match_the_published_protocol():
+    """Compare with `layouts.json`, if available."""
     if not (TABLES / "layouts.json").is_file():
         pytest.skip("needs layouts.json in the folder that MSEG_TABLES names")
-    facts = json.loads((TABLES / "layouts.json").read_text())
-    assert set(facts["train"]) == set(mseg.REPEATS)
+    published = json.loads((TABLES / "layouts.json").read_text())
+    assert set(published["train"]) == set(mseg.REPEATS)
     for kind in ("train", "test"):
-        for name, fact in facts[kind].items():
+        for name, fields in published[kind].items():
             layout = layout_of(name, "train")
-            for key, value in fact.items():
+            for key, value in fields.items():
                 if key == "repeat":
                     assert mseg.REPEATS[name] == value
                 elif key != "mask_stem_rule":
                     assert getattr(layout, key) == value
 
 
-def test_gray_photos_are_read(drawn):
-    source = mseg.MSegTrainingSet("coco-panoptic-133-relabeled", drawn)
+def test_grayscale_photos_become_rgb(shared_folder):
+    source = mseg.MSegTrainingSet("coco-panoptic-133-relabeled", shared_folder)
     assert pixels(source.photo_paths[-1]).ndim == 2
     assert source[-1]["photo"].shape[-1] == 3
 
 
-def test_lists_choose_and_order_the_photos(folder):
+def test_lists_select_and_order_the_photos(folder):
     path = folder / "dataset_lists" / "bdd-relabeled" / "list" / "train.txt"
     path.parent.mkdir(parents=True)
     path.write_text(
@@ -249,7 +250,7 @@ def test_lists_choose_and_order_the_photos(folder):
     "lines, message",
     [
         ("", "at least one photo.*Received: 0 photos"),
-        ("000001\n000001\n", "Received: 2 photos, 1 of them different"),
+        ("000001\n000001\n", "Received: 2 photos, 1 of them distinct"),
         ("000001\n000009\n", r"2 of 4 files missing.*img-000009\.jpg"),
         ("a b c\n", "must be the stem.*img-STEM.jpg.*Received: 'a b c'"),
         ("image/train/000001.jpg x.png", "Received: 'image/train/000001.jpg"),
@@ -259,7 +260,7 @@ def test_lists_choose_and_order_the_photos(folder):
         ),
     ],
 )
-def test_bad_lists_are_named(lines, message, folder):
+def test_invalid_lists_raise(lines, message, folder):
     name = "sunrgbd-37-relabeled"
     path = folder / "dataset_lists" / name / "list" / "train.txt"
     path.parent.mkdir(parents=True)
@@ -270,19 +271,19 @@ def test_bad_lists_are_named(lines, message, folder):
 
 
 @pytest.mark.parametrize("name", mseg.TEST_SETS)
-def test_test_sets_ask_for_their_list(name, folder):
+def test_missing_test_set_lists_raise(name, folder):
     shutil.rmtree(folder / "dataset_lists")
     if name == "wilddash-19":
         assert len(mseg.MSegTestSet(name, folder)) == 2
         return
-    message = f"must hold {name}/list/val.txt.*{mseg.layouts.SCRIPTS}"
+    message = f"must contain {name}/list/val.txt.*{mseg.layouts.SCRIPTS}"
     with pytest.raises(ValueError, match=message):
         mseg.MSegTestSet(name, folder)
     with pytest.raises(ValueError, match="`lists` must be the folder"):
         mseg.MSegTestSet(name, folder, lists=folder / "nowhere")
 
 
-def test_photos_without_mask_and_masks_without_photo_are_named(folder):
+def test_unpaired_photos_and_masks_raise(folder):
     root = folder / "Cityscapes"
     mask = root / FILES["cityscapes-19-relabeled"][2]
     mask.unlink()
@@ -299,7 +300,7 @@ def test_photos_without_mask_and_masks_without_photo_are_named(folder):
     assert f"1 files missing: {other}." in str(caught.value)
 
 
-def test_other_files_in_the_folders_do_not_matter(folder):
+def test_unrelated_files_are_skipped(folder):
     root, photo, mask = FILES["cityscapes-19-relabeled"]
     for path in (
         (folder / root / photo).parent / "._city1_leftImg8bit.png",
@@ -310,20 +311,20 @@ def test_other_files_in_the_folders_do_not_matter(folder):
     assert len(mseg.MSeg(folder)) == len(mseg.MSeg(folder).names) == 3 * 112
 
 
-def test_missing_and_empty_folders_are_named(folder):
+def test_missing_and_empty_folders_raise(folder):
     shutil.rmtree(folder / "BDD/bdd100k/seg_relabeled")
-    with pytest.raises(ValueError, match="`data_dir` must hold") as caught:
+    with pytest.raises(ValueError, match="`data_dir` must contain") as caught:
         mseg.MSeg(folder)
     assert str(folder / "BDD/bdd100k/seg_relabeled") in str(caught.value)
-    sets = [name for name in mseg.TRAINING_SETS if name != "bdd-relabeled"]
-    assert len(mseg.MSeg(folder, data_sets=sets).sources) == 6
+    names = [name for name in mseg.TRAINING_SETS if name != "bdd-relabeled"]
+    assert len(mseg.MSeg(folder, data_sets=names).sources) == 6
     shutil.rmtree(folder / "SUNRGBD/image/train")
     (folder / "SUNRGBD/image/train").mkdir()
     with pytest.raises(ValueError, match="end in '.jpg'.*Received: none in"):
         mseg.MSegTrainingSet("sunrgbd-37-relabeled", folder)
 
 
-def test_ids_that_are_no_class_are_named(folder):
+def test_invalid_ids_raise(folder):
     root, _, mask = FILES["bdd-relabeled"]
     path = folder / root / mask
     Image.fromarray(np.full_like(pixels(path), 21)).save(path)
@@ -339,19 +340,19 @@ def test_ids_that_are_no_class_are_named(folder):
         (lambda f: mseg.MSeg(f, data_sets=()), "at least one training set"),
         (
             lambda f: mseg.MSeg(f, data_sets=["bdd-relabeled"] * 2),
-            "each once. Received: data_sets=",
+            "training set once. Received: data_sets=",
         ),
         (lambda f: mseg.MSeg(f, data_sets=["coco"]), "mean 'coco-panoptic"),
         (lambda f: mseg.MSegTestSet("kitti", f), "mean 'kitti-19'"),
     ],
 )
-def test_bad_arguments_are_named(call, message, drawn):
+def test_invalid_arguments_raise(call, message, shared_folder):
     with pytest.raises(ValueError, match=message):
-        call(drawn)
+        call(shared_folder)
 
 
-def test_a_record_costs_one_string(tmp_path):
-    """A hundred thousand photos are one name each, not paths and copies."""
+def test_sources_store_one_string_per_record(tmp_path):
+    """Storing full paths would multiply memory use for large data sets."""
     layout = Layout("set", "photos", "masks")
     for part in ("photos", "masks"):
         (tmp_path / "set" / part).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The tables against MSeg's own, read anew, and against what they must be."""
+"""The taxonomy, compared with MSeg's own tables and with known properties."""
 
 import os
 import pathlib
@@ -30,7 +30,7 @@ any_backend = pytest.mark.any_backend
 
 @pytest.fixture(scope="module")
 def cells():
-    """Dict from (data set, universal name) to cell, cut out of the bytes."""
+    """Dict from (data set, universal name) to cell, parsed without `csv`."""
     path = TABLES / "MSeg_master.tsv"
     if not path.is_file():
         pytest.skip(
@@ -39,14 +39,14 @@ def cells():
         )
     head, *rows = path.read_bytes().rstrip(b"\r\n").split(b"\r\n")
     columns = head.decode().split("\t")
-    found = {}
+    parsed = {}
     for row in rows:
         values = row.decode().split("\t")
         assert len(values) == len(columns)
         universal = values[columns.index("universal")]
         for column, value in zip(columns, values, strict=True):
-            found[column, universal] = value
-    return found
+            parsed[column, universal] = value
+    return parsed
 
 
 def names_of(data_set):
@@ -55,12 +55,12 @@ def names_of(data_set):
 
 
 def universal_names(cells):
-    """Names in the order of the rows, which dicts keep."""
+    """Universal class names in the order of the rows."""
     return list(dict.fromkeys(universal for _, universal in cells))
 
 
 @any_backend
-def test_universal_classes_are_the_rows_in_order(cells):
+def test_universal_classes_match_the_rows(cells):
     names = universal_names(cells)
     assert len(names) == 195
     assert names.pop() == "unlabeled"
@@ -70,13 +70,13 @@ def test_universal_classes_are_the_rows_in_order(cells):
 @any_backend
 @pytest.mark.usefixtures("cells")
 @pytest.mark.parametrize("data_set", mseg.TRAINING_SETS + mseg.TEST_SETS)
-def test_class_names_are_the_lines_in_order(data_set):
+def test_class_names_match_the_lists(data_set):
     assert mseg.class_names(data_set) == tuple(names_of(data_set))
 
 
 @any_backend
 @pytest.mark.parametrize("training_set", mseg.TRAINING_SETS)
-def test_training_ids_become_the_classes_of_their_rows(training_set, cells):
+def test_training_ids_map_to_their_rows(training_set, cells):
     table = mseg.to_universal(training_set)
     rows = universal_names(cells)
     classes = names_of(training_set)
@@ -87,7 +87,7 @@ def test_training_ids_become_the_classes_of_their_rows(training_set, cells):
             if name in cells[training_set, row].strip("{}").split(", ")
         ]
         assert len(matches) == 1
-        # The row of unlabeled pixels is the last one and names no class here.
+        # Row 194, the last one, is "unlabeled".
         assert table[index] == rows.index(matches[0]) < 194
     assert table[255] == 255
     others = np.delete(np.arange(65536), [*range(len(classes)), 255])
@@ -96,7 +96,7 @@ def test_training_ids_become_the_classes_of_their_rows(training_set, cells):
 
 @any_backend
 @pytest.mark.parametrize("test_set", mseg.TEST_SETS)
-def test_universal_ids_become_the_class_in_their_row(test_set, cells):
+def test_universal_ids_map_to_the_class_in_their_row(test_set, cells):
     classes = names_of(test_set)
     table = mseg.universal_to(test_set, unmapped=255)
     published = mseg.universal_to(test_set)
@@ -117,12 +117,12 @@ def test_universal_ids_become_the_class_in_their_row(test_set, cells):
 
 @any_backend
 @pytest.mark.usefixtures("cells")
-def test_the_file_is_what_the_script_makes(tmp_path):
-    made = tmp_path / "taxonomy.json"
+def test_taxonomy_file_matches_the_output_of_the_script(tmp_path):
+    output = tmp_path / "taxonomy.json"
     table = TABLES / "MSeg_master.tsv"
-    make_taxonomy.make(table, TABLES / "names", made)
-    kept = pathlib.Path(make_taxonomy.__file__).with_name("taxonomy.json")
-    assert made.read_text() == kept.read_text()
+    make_taxonomy.make(table, TABLES / "names", output)
+    bundled = pathlib.Path(make_taxonomy.__file__).with_name("taxonomy.json")
+    assert output.read_text() == bundled.read_text()
 
 
 @any_backend
@@ -132,19 +132,19 @@ def test_the_file_is_what_the_script_makes(tmp_path):
         # Stated in the README of MSeg.
         ("idd-39-relabeled", 19, "road", 98),
         ("cityscapes-19-relabeled", 11, "road", 98),
-        # The palettes and heads of published models count in this order.
+        # The class order of the published models' palettes and heads.
         ("coco-panoptic-133-relabeled", 4, "backpack", 0),
         ("ade20k-150-relabeled", 138, "window_blind", 193),
     ],
 )
-def test_ids_that_are_known_from_elsewhere(data_set, number, name, universal):
+def test_independently_published_ids(data_set, number, name, universal):
     assert mseg.class_names(data_set)[number] == name
     assert mseg.UNIVERSAL_CLASSES[universal] == name
     assert mseg.to_universal(data_set)[number] == universal
 
 
 @any_backend
-def test_training_classes_keep_their_names():
+def test_training_and_universal_classes_have_equal_names():
     for training_set in mseg.TRAINING_SETS:
         classes = mseg.class_names(training_set)
         ids = mseg.to_universal(training_set)[: len(classes)]
@@ -152,79 +152,79 @@ def test_training_classes_keep_their_names():
 
 
 @any_backend
-def test_every_universal_class_is_trained():
-    trained = [mseg.to_universal(name) for name in mseg.TRAINING_SETS]
-    trained = set(np.concatenate(trained).tolist()) - {-1, 255}
-    assert trained == set(range(194))
+def test_every_universal_class_is_in_a_training_set():
+    ids = [mseg.to_universal(name) for name in mseg.TRAINING_SETS]
+    ids = set(np.concatenate(ids).tolist()) - {-1, 255}
+    assert ids == set(range(194))
 
 
 @any_backend
 @pytest.mark.parametrize("test_set", mseg.TEST_SETS)
-def test_test_classes_can_be_reached(test_set):
+def test_test_classes_have_universal_classes(test_set):
     matrix = mseg.universal_matrix(test_set)
     assert matrix.shape[1] == SIZES[test_set]
     classes = mseg.class_names(test_set)
-    unreachable = {classes[i] for i in np.flatnonzero(~matrix.any(axis=0))}
-    known = {"flower", "wood"} if test_set == "pascal-context-60" else set()
-    assert unreachable == known
+    unmapped = {classes[i] for i in np.flatnonzero(~matrix.any(axis=0))}
+    expected = {"flower", "wood"} if test_set == "pascal-context-60" else set()
+    assert unmapped == expected
     assert matrix.sum(axis=1).max() == 1
-    # A background takes in whatever is left.
+    # A background class includes all remaining universal classes.
     assert matrix.any(axis=1).all() == ("background" in classes)
 
 
 @any_backend
-def test_camvid_has_an_order_of_its_own():
+def test_camvid_classes_are_ordered_differently():
     from gss_keras.data import CamVid
 
-    ours = [name.lower() for name in mseg.class_names("camvid-11")]
-    assert ours.index("sky") != CamVid.class_names.index("sky")
+    names = [name.lower() for name in mseg.class_names("camvid-11")]
+    assert names.index("sky") != CamVid.class_names.index("sky")
 
 
 @any_backend
 @pytest.mark.parametrize("training_set", mseg.TRAINING_SETS)
-def test_a_mask_survives_the_way_to_universal_and_back(training_set):
+def test_universal_mapping_is_invertible(training_set):
     count = len(mseg.class_names(training_set))
     table = mseg.to_universal(training_set)
     mask = np.random.default_rng(0).integers(0, count, (8, 9))
     mask[0] = 255
     universal = table[mask]
-    back = np.full(256, -1)
-    back[table[:count]] = np.arange(count)
-    back[255] = 255
-    np.testing.assert_array_equal(back[universal], mask)
+    inverse = np.full(256, -1)
+    inverse[table[:count]] = np.arange(count)
+    inverse[255] = 255
+    np.testing.assert_array_equal(inverse[universal], mask)
 
 
 @any_backend
 @pytest.mark.parametrize("test_set", mseg.TEST_SETS)
-def test_a_universal_mask_of_a_test_class_comes_back(test_set):
+def test_universal_classes_of_a_test_class_map_to_it(test_set):
     matrix = mseg.universal_matrix(test_set)
     for index in np.flatnonzero(matrix.any(axis=0)):
-        inside = np.flatnonzero(matrix[:, index])
-        mapped = mseg.map_predictions(inside, test_set)
+        members = np.flatnonzero(matrix[:, index])
+        mapped = mseg.map_predictions(members, test_set)
         assert set(mapped.tolist()) == {index}
 
 
-def test_predictions_map_alike_in_numpy_and_as_tensors():
+def test_numpy_and_tensor_predictions_map_equally():
     generator = np.random.default_rng(0)
     predictions = generator.integers(0, 194, (2, 5, 7)).astype("int32")
     for unmapped in (0, 255):
-        ours = mseg.map_predictions(predictions, "kitti-19", unmapped)
-        assert isinstance(ours, np.ndarray)
-        assert ours.dtype == np.int32
+        array = mseg.map_predictions(predictions, "kitti-19", unmapped)
+        assert isinstance(array, np.ndarray)
+        assert array.dtype == np.int32
         tensor = ops.convert_to_tensor(predictions)
         tensor = mseg.map_predictions(tensor, "kitti-19", unmapped)
         assert ops.is_tensor(tensor)
-        np.testing.assert_array_equal(ops.convert_to_numpy(tensor), ours)
+        np.testing.assert_array_equal(ops.convert_to_numpy(tensor), array)
 
 
 @pytest.mark.parametrize("test_set", mseg.TEST_SETS)
-def test_mapping_follows_the_published_order_of_steps(test_set):
-    """One-hot argmax, times the matrix, argmax again."""
+def test_mapping_equals_the_published_computation(test_set):
+    """One-hot argmax, matrix product, argmax."""
     scores = np.random.default_rng(0).normal(size=(300, 194))
     one_hot = np.eye(194)[scores.argmax(axis=1)]
     expected = (one_hot @ mseg.universal_matrix(test_set)).argmax(axis=1)
-    ours = mseg.map_predictions(scores.argmax(axis=1), test_set)
-    np.testing.assert_array_equal(ours, expected)
+    mapped = mseg.map_predictions(scores.argmax(axis=1), test_set)
+    np.testing.assert_array_equal(mapped, expected)
 
 
 def test_probabilities_are_summed():
@@ -242,7 +242,7 @@ def test_probabilities_are_summed():
         mapped = mseg.map_probabilities(given, "voc2012")
         mapped = ops.convert_to_numpy(mapped)
         np.testing.assert_allclose(mapped, expected, atol=1e-6)
-    # Of the argmax, the first row would be a sofa.
+    # Mapping the argmax instead makes the first row a sofa.
     argmax = mseg.map_predictions(probabilities.argmax(axis=1), "voc2012")
     assert [classes[i] for i in argmax] == ["sofa", "sofa"]
 
@@ -271,7 +271,7 @@ def test_probabilities_are_summed():
         ),
     ],
 )
-def test_bad_arguments_are_named(call, message):
+def test_invalid_arguments_raise(call, message):
     with pytest.raises(ValueError, match=message):
         call()
 
@@ -285,7 +285,7 @@ def test_bad_arguments_are_named(call, message):
         ("\tsky\t", "\ttree\t", "Received: 2 for 'tree' of "),
     ],
 )
-def test_the_script_refuses_tables_that_do_not_fit(old, new, message, tmp_path):
+def test_the_script_raises_for_invalid_tables(old, new, message, tmp_path):
     columns = [*mseg.TRAINING_SETS, "universal", *mseg.TEST_SETS]
     rows = [
         "\t".join(columns),
