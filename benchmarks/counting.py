@@ -10,8 +10,8 @@ dtypes (`jax.ShapeDtypeStruct`) are enough. Estimated are:
   casts take no memory, and an elementwise operation may run in place if its
   input is not read again. Arguments that are not read again are freed too, as
   Keras donates the state of a training step. With fusion, no elementwise
-  result takes memory: it is recomputed wherever it is read. Compilers lie
-  between the two.
+  result takes memory: it is recomputed wherever it is read. Compiled programs
+  are between these two extremes.
 * Time, by the roofline model: an operation takes as long as its FLOPs at the
   GPU's peak, or as its bytes at the memory bandwidth, whichever is longer. An
   elementwise result with a single reader that is an elementwise operation or a
@@ -298,7 +298,7 @@ def seconds(program, peaks, bandwidth):
 
 
 def at_batch(one, two, sizes, batch):
-    """Inter- or extrapolate a program to another batch size.
+    """Interpolate or extrapolate a program to another batch size.
 
     Bytes and FLOPs are affine functions of the batch size.
 

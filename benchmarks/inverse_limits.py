@@ -113,7 +113,7 @@ def score(model, maskiges, masks, num_classes):
 
 
 def main(settings):
-    """Print mIoU and class IoUs of both inverses on both halves."""
+    """Print mIoU and class IoUs of the nearest-color and trained inverses."""
     segmenter = gss_keras.GenerativeSegmenter.from_preset(settings.preset)
     posterior = segmenter.posterior
     count, palette = posterior.num_classes, posterior.palette

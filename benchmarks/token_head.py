@@ -4,10 +4,10 @@ A training step of the token classifier alone, from the features of one photo
 to the gradients of features and weights, with the chunked
 `Vocabulary.cross_entropy` and with the cross-entropy of all logits at once.
 Both are timed in alternation in one process, in CPU time of all threads.
-Memory is the peak that a step adds to features and weights, measured in a
-separate process for each, in which malloc returns freed memory at once. It is
-reported with and without the gradients of features and weights, which both
-need.
+Memory is the peak that a step allocates beyond features and weights, measured
+in a separate process for each, in which malloc returns freed memory to the
+system immediately. It is reported including and excluding the gradients of
+features and weights, which both implementations allocate.
 
     KERAS_BACKEND=tensorflow python benchmarks/token_head.py
 """
@@ -85,7 +85,7 @@ def step_of(settings, is_chunked):
 
 
 def peak(settings, is_chunked):
-    """Return the peak memory that a step adds to features and weights, GB."""
+    """Return the peak GB that a step allocates beyond features and weights."""
     step_of(dataclasses.replace(settings, side=2), is_chunked)()  # warm-up
     return peak_gigabytes(step_of(settings, is_chunked))
 

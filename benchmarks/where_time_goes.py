@@ -100,7 +100,7 @@ def works(settings):
 
 
 def seconds_on_torch(function):
-    """Profile a call on PyTorch: a dict from operation to seconds."""
+    """Profile a call on PyTorch; return seconds by operation."""
     from torch import profiler
 
     with profiler.profile(activities=[profiler.ProfilerActivity.CPU]) as run:
@@ -113,7 +113,7 @@ def seconds_on_torch(function):
 
 
 def seconds_on_tensorflow(function):
-    """Profile a call on TensorFlow: a dict from operation to seconds."""
+    """Profile a call on TensorFlow; return seconds by operation."""
     import tensorflow as tf
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
@@ -140,7 +140,7 @@ def seconds_on_tensorflow(function):
 
 
 def seconds_on_jax(function):
-    """Profile a call on JAX: a dict from XLA fusion to seconds.
+    """Profile a call on JAX; return seconds by XLA fusion.
 
     On a CPU, fusions named "ynn" contain matrix products and convolutions with
     their biases. Depthwise convolutions are implemented with elementwise

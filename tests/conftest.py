@@ -21,6 +21,9 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 import keras
 import pytest
 
+# Needs an environment of its own, see its docstring.
+collect_ignore = ["oracle"]
+
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 
 

@@ -13,8 +13,8 @@ class Resized:
 
     Args:
         source: A source, such as the return value of `gss_keras.data.load`.
-        fit: Maximum of the longer and of the shorter side in pixels, see
-            `gss_keras.data.transforms.fit_scale`.
+        fit: Pair of ints, the upper limits in pixels of the longer and of
+            the shorter side, see `gss_keras.data.transforms.fit_scale`.
 
     Attributes:
         classes: Tuple of the class names.

@@ -1,4 +1,4 @@
-"""Data and model parallelism, by the means of each backend.
+"""Data and model parallelism on every backend.
 
 JAX and TensorFlow run one process that splits every batch over the devices.
 With PyTorch, `torchrun` starts one process per device, and every process
@@ -10,8 +10,8 @@ reads its own shard of the batch. A training script is the same for all:
     if distribution.is_chief():
         prior.save_to_preset(folder)
 
-Losses and gradients are exactly those of the whole batch: they are averaged
-over the labeled pixels of all devices, and batch norms are synchronized.
+Losses and gradients are exactly those of the whole batch: means are over the
+labeled pixels of all devices together, and batch norms are synchronized.
 """
 
 from gss_keras.distribution.averages import (

@@ -42,7 +42,7 @@ def replica_devices():
 
 
 def join_processes():
-    """Initialize PyTorch's process group if `torchrun` started this process.
+    """Initialize PyTorch's process group if there are several processes.
 
     Returns:
         Number of processes; 1 without `torchrun`.

@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
+from gss_keras.layers.conv_norm import ProjectionBlock
 from gss_keras.layers.convolution import Conv2D
 from gss_keras.layers.dense import Dense
-from gss_keras.layers.fusion import ProjectionBlock
 from gss_keras.layers.window_attention import swin_blocks
 from gss_keras.maskige import palettes
 from gss_keras.maskige.color_inverse import NearestColorInverse, sharpness_for

@@ -195,10 +195,11 @@ def as_palette(palette):
 def save(palette, path):
     """Save a palette to a JSON file.
 
-    For instance learned colors, to use them as a fixed palette later.
+    A use is to keep learned colors as the fixed palette of later models.
 
     Args:
-        palette: As for `as_palette`, such as `posterior.palette`.
+        palette: Anything that `as_palette` accepts, such as
+            `posterior.palette`.
         path: Path of the file. Missing parent folders are created.
 
     Example:

@@ -4,7 +4,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from gss_keras.backbones.convolution import convolution_blocks
 from gss_keras.checks import check_pair, check_photos
 from gss_keras.constants import STRIDES
 from gss_keras.direct.token_classes import (
@@ -12,8 +11,9 @@ from gss_keras.direct.token_classes import (
     patch_log_probabilities,
 )
 from gss_keras.distribution import shared_mean, split_loss
+from gss_keras.layers.conv_norm import ProjectionBlock, convolution_blocks
 from gss_keras.layers.dense import Dense
-from gss_keras.layers.fusion import LevelFusion, ProjectionBlock
+from gss_keras.layers.fusion import LevelFusion
 from gss_keras.layers.vocabulary import Vocabulary
 from gss_keras.layers.window_attention import swin_blocks
 from gss_keras.models.losses import masked_cross_entropy

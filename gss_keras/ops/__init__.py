@@ -1,1 +1,1 @@
-"""Functions over tensors for every backend; no layer, no model."""
+"""Backend-agnostic tensor operations."""

@@ -12,18 +12,18 @@ class Chunks:
 
     Args:
         maps: Tensor of shape `(batch, height, width, channels)`.
-        most: Maximum number of positions per chunk.
+        max_size: Maximum number of positions per chunk.
 
     Example:
-        >>> chunks = Chunks(ops.zeros((2, 3, 5, 1)), most=8)
+        >>> chunks = Chunks(ops.zeros((2, 3, 5, 1)), max_size=8)
         >>> chunks.count, chunks.size, chunks.is_even
         (5, 6, True)
-        >>> chunks = Chunks(ops.zeros((1, 1, 7, 1)), most=4)
+        >>> chunks = Chunks(ops.zeros((1, 1, 7, 1)), max_size=4)
         >>> [chunks.start(index) for index in range(chunks.count)]
         [0, 3]
     """
 
-    def __init__(self, maps, most):
+    def __init__(self, maps, max_size):
         self.shape = ops.shape(maps)[:-1]
         batch, height, width = self.shape
         self.positions = batch * height * width
@@ -32,10 +32,10 @@ class Chunks:
         if isinstance(self.positions, int):
             known = self.positions
         if isinstance(known, int):
-            self.size = _size(max(1, known), most)
+            self.size = _size(max(1, known), max_size)
             self.is_even = known % self.size == 0
         else:
-            self.size = ops.maximum(1, ops.minimum(most, self.positions))
+            self.size = ops.maximum(1, ops.minimum(max_size, self.positions))
             self.is_even = False
         self.count = -(-self.positions // self.size)
 
@@ -74,10 +74,10 @@ class Chunks:
         return self.count * self.size - self.positions
 
 
-def _size(positions, most):
-    """Return a divisor near `most`, else the size with the least overlap."""
-    for size in range(min(most, positions), most // 2, -1):
+def _size(positions, max_size):
+    """Return a divisor near `max_size`, or the size with the least overlap."""
+    for size in range(min(max_size, positions), max_size // 2, -1):
         if positions % size == 0:
             return size
-    count = -(-positions // most)
+    count = -(-positions // max_size)
     return -(-positions // count)

@@ -280,5 +280,5 @@ def batch_norm(features, scale, shift, epsilon):
 
 
 def _bessel_inverse(count):
-    """Return the factor that undoes Bessel's correction of a variance."""
+    """Return the factor from an unbiased variance to the biased one."""
     return (count - 1) / count

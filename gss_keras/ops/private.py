@@ -1,8 +1,8 @@
-"""The only module that uses private parts of Keras and of the backends.
+"""The only module that uses private APIs of Keras and of the backends.
 
-Each entry states its purpose, the versions it was tried with, and what it
-falls back to where the private part is missing. `tests/ops/test_private.py`
-has a test for each that fails first when Keras changes.
+Each entry states its purpose, the versions it was tested with, and its
+fallback if the private API is missing. `tests/ops/test_private.py` has a test
+for each, which fails first when Keras changes.
 """
 
 import ctypes
@@ -20,8 +20,8 @@ class NoDistributedBuild(keras.Model):
     the replicas get batches of different sizes. Models of this package are
     built by their constructors and need no such batch.
 
-    Tried with: Keras 3.15. Fallback: where Keras no longer calls the
-    overridden method, nothing changes.
+    Tested with: Keras 3.15. Fallback: nothing changes if Keras no longer calls
+    the overridden method.
     """
 
     def _maybe_symbolic_build(self, *args, **kwargs):
@@ -33,7 +33,7 @@ def flatten_layers(model):
 
     Purpose: the public `Model.layers` stops at the first level.
 
-    Tried with: Keras 3.15. Fallback: the first level.
+    Tested with: Keras 3.15. Fallback: the first level.
 
     Args:
         model: A `keras.Layer` or `keras.Model`.
@@ -47,17 +47,17 @@ def flatten_layers(model):
 
 
 def skip_empty_weight_decay(optimizer, variables):
-    """Disable weight decay where no variable is subject to it.
+    """Disable weight decay if no variable is subject to it.
 
     Purpose: Keras' PyTorch optimizers fail on an empty list of variables to
     decay, as when only colors are trained. The attribute `weight_decay` is
     left unchanged, to be saved with the optimizer.
 
-    Tried with: Keras 3.15. Fallback: nothing is changed.
+    Tested with: Keras 3.15. Fallback: nothing is changed.
 
     Args:
         optimizer: A `keras.optimizers.Optimizer`.
-        variables: List of the variables that it updates.
+        variables: List of the variables that the optimizer updates.
     """
     decays = getattr(optimizer, "_use_weight_decay", None)
     if decays is None or not getattr(optimizer, "weight_decay", None):
@@ -67,19 +67,19 @@ def skip_empty_weight_decay(optimizer, variables):
 
 
 def replace_moments(layer, moments):
-    """Replace how a batch normalization computes its batch statistics.
+    """Replace the computation of batch statistics in a batch normalization.
 
-    Purpose: statistics over the batches of all replicas or processes, for
-    batch normalizations of any model, KerasHub's included. Keras'
-    `synchronized=True` is for TensorFlow alone.
+    Purpose: synchronize batch statistics over replicas or processes in any
+    model, including KerasHub's. Keras' `synchronized=True` supports only
+    TensorFlow.
 
-    Tried with: Keras 3.15. Fallback: none. Without synchronized statistics,
+    Tested with: Keras 3.15. Fallback: none. Without synchronized statistics,
     training on several devices would silently give other results, so an
     `AttributeError` is raised.
 
     Args:
         layer: A `keras.layers.BatchNormalization`.
-        moments: Function of the layer's own function, its inputs and its
+        moments: Function of the layer's original function, the inputs and the
             mask. Returns mean and variance, float tensors `(channels,)`.
     """
     own = type(layer)._moments
@@ -87,18 +87,19 @@ def replace_moments(layer, moments):
 
 
 def replace_apply(optimizer, transform):
-    """Transform gradients before an optimizer applies them.
+    """Make an optimizer transform gradients before it applies them.
 
-    Purpose: the mean gradient of all PyTorch processes must be known before
-    clipping, accumulation and loss scaling, in any optimizer, and without a
-    wrapper that would be saved with the model.
+    Purpose: all-reduce gradients over PyTorch processes before clipping,
+    accumulation and loss scaling, in any optimizer, and without a wrapper
+    that would be saved with the model.
 
-    Tried with: Keras 3.15, whose trainers call `apply`. Fallback: none, see
+    Tested with: Keras 3.15, whose trainers call `apply`. Fallback: none, see
     `replace_moments`.
 
     Args:
-        optimizer: A `keras.optimizers.Optimizer`; changed in place, once.
-        transform: Function from a list of gradients to the same.
+        optimizer: A `keras.optimizers.Optimizer`, changed in place. A second
+            call has no effect.
+        transform: Function from a list of gradients to a list of gradients.
     """
     if "apply" in vars(optimizer):
         return
@@ -119,7 +120,7 @@ def keep_freed_memory():
     requests it again, page by page: on two CPU cores this doubled the time of
     a step. Call this after the first batch was requested, to undo that.
 
-    Tried with: TensorFlow 2.21, glibc 2.36. Fallback: nothing happens without
+    Tested with: TensorFlow 2.21, glibc 2.36. Fallback: nothing happens without
     TensorFlow or glibc.
 
     Returns:
@@ -143,7 +144,7 @@ def branch_graphs(node):
     Purpose: count the FLOPs of `If` and `StatelessIf`, whose public
     attributes only name functions of the graph's library.
 
-    Tried with: TensorFlow 2.21. Fallback: none.
+    Tested with: TensorFlow 2.21. Fallback: none.
 
     Args:
         node: `tf.Operation` of type `If` or `StatelessIf`, recorded by
@@ -161,7 +162,7 @@ def loop_graphs(node):
     Purpose: count the FLOPs of `While` and `StatelessWhile`, whose public
     attributes only name functions of the graph's library.
 
-    Tried with: TensorFlow 2.21. Fallback: none.
+    Tested with: TensorFlow 2.21. Fallback: none.
 
     Args:
         node: `tf.Operation` of type `While` or `StatelessWhile`, recorded by

@@ -2,10 +2,10 @@
 
 Nothing is trained. The encoder computes the reconstruction error of each
 token: every channel of its convolution and ReLU is a difference of two
-pixels, and a token's logit is minus the weighted sum of those differences
-that are errors of this token, so the argmax has the smallest error. The
-decoder embeds each token as a color and as gates, which select from which
-patch each pixel copies its color.
+pixels, and a token's logit is the negative weighted sum of the differences
+that would be its errors. So the argmax is the token with the smallest error.
+The decoder embeds each token as a color and as gates, which select the patch
+from which each pixel copies its color.
 """
 
 import numpy as np

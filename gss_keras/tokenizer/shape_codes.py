@@ -105,7 +105,7 @@ class _Coverage:
         self._offset += count
 
     def best(self, number):
-        """Return shapes of greedy maximum coverage: int `(number, 16)`."""
+        """Select shapes by greedy maximum coverage: int `(number, 16)`."""
         patches = np.concatenate(self._patches)
         shapes, kind = np.unique(
             np.concatenate(self._shapes), axis=0, return_inverse=True
@@ -183,7 +183,7 @@ def _add_strokes(coverage, patches, equal, neighbors, is_candidate):
 
 
 def _between(equal):
-    """Return vertical strokes between the left and the right neighbor."""
+    """Return shapes of a vertical bar between the left and right neighbor."""
     rows = equal.reshape(-1, PATCH, PATCH, OWN)
     is_left = np.cumprod(rows[..., LEFT], axis=2).astype(bool)
     is_right = np.cumprod(rows[:, :, ::-1, RIGHT], axis=2)[:, :, ::-1] > 0

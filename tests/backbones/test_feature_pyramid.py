@@ -197,6 +197,31 @@ def test_as_backbone_keeps_what_fits():
         as_backbone(pyramid)
 
 
+def test_takes_some_levels_of_a_backbone_of_this_package(tmp_path):
+    backbone = EfficientNetLite(width=0.25, depth=0.1)
+    pyramid = FeaturePyramid(backbone, strides=(8, 16))
+    photos = draw(1, 33, 35, 3)
+    expected = backbone.predict_on_batch(photos)
+    pyramid.save_to_preset(tmp_path / "preset")
+    loaded = FeaturePyramid.from_preset(tmp_path / "preset")
+    for stride, map_ in loaded.predict_on_batch(photos).items():
+        np.testing.assert_array_equal(map_, expected[stride])
+
+
+def test_backbones_work_within_functional_models(tmp_path):
+    backbone = EfficientNetLite(width=0.25, depth=0.1)
+    photos = keras.Input((None, None, 3))
+    features = backbone(photos)
+    assert features[8].shape == (None, None, None, backbone.channels[8])
+    model = keras.Model(photos, list(features.values()))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    expected = backbone.predict_on_batch(draw(1, 33, 35, 3))
+    found = loaded.predict_on_batch(draw(1, 33, 35, 3).astype("float32"))
+    for map_, stride in zip(found, expected, strict=True):
+        np.testing.assert_allclose(map_, expected[stride], atol=1e-5)
+
+
 def test_a_lacking_stride_is_refused():
     with pytest.raises(
         ValueError,

@@ -95,16 +95,16 @@ def test_mapping_probabilities_to_other_classes():
 
 def test_a_flipped_photo_has_the_flipped_mask():
     photo, views = random_photo(), Views(scales=(1.0, 1.5), flip=True)
-    seen = []
+    recorded = []
 
-    def remember(probabilities):
-        seen.append(ops.convert_to_numpy(probabilities))
+    def record(probabilities):
+        recorded.append(ops.convert_to_numpy(probabilities))
         return probabilities
 
-    mask = views.predict_mask(score, photo, remember)
+    mask = views.predict_mask(score, photo, record)
     flipped = views.predict_mask(score, photo[:, ::-1])
-    check_best(flipped[:, ::-1], np.concatenate(seen))
-    check_best(mask, np.concatenate(seen))
+    check_best(flipped[:, ::-1], np.concatenate(recorded))
+    check_best(mask, np.concatenate(recorded))
     mask = Views().predict_mask(score, photo)
     flipped = Views().predict_mask(score, photo[:, ::-1])
     # Without flipped copies, the ramp of the scores shows.

@@ -83,7 +83,7 @@ def test_mismatches_are_named(tmp_path):
     path = folder / "model.weights.h5"
     model = backbones.ResNetV1c(50, stem_channels=6, base_channels=1)
     with (
-        pytest.raises(ValueError, match=r"stem_0/0 must have the shape"),
+        pytest.raises(ValueError, match=r"_conv_1/0 must have the shape"),
         arranged(model, path),
     ):
         pass

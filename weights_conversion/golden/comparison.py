@@ -31,7 +31,7 @@ class Row:
 
 
 class Golden:
-    """Arrays and configuration of a golden file.
+    """Golden file: arrays of weights, inputs and outputs, and a configuration.
 
     Args:
         path: Path of the `.npz` file.

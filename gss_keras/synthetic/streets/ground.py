@@ -75,7 +75,7 @@ class Shadows:
             self.sun[window] *= 1 - strength * np.minimum(1, 3 * falloff)
 
     def add_lamp(self, x, z, radius, strength):
-        """Add the light of a lamp."""
+        """Add a lamp as a light source."""
         window, falloff = self._disk(x, z, radius)
         self.lamps[window] += strength * falloff**2
 
