@@ -1,10 +1,10 @@
 """Measure the robustness of segmenters to corrupted photos.
 
 The val photos of CamVid are corrupted in five ways at three severities each
-and segmented with every preset. Reported are the mIoU and its percentage of
-the mIoU on clean photos. The corruptions are those of Hendrycks and
-Dietterich, arXiv 1903.12261, at severities 1, 3 and 5, as implemented by the
-package imagecorruptions-imaug (`pip install -e .[benchmarks]`).
+and segmented with every preset. The mIoU is reported, absolute and as a
+percentage of the mIoU on clean photos. The corruptions are those of Hendrycks
+and Dietterich, arXiv 1903.12261, at severities 1, 3 and 5, as implemented by
+the package imagecorruptions-imaug (`pip install -e .[benchmarks]`).
 
     KERAS_BACKEND=tensorflow python benchmarks/corruptions.py \
         --camvid CamVid --presets camvid outputs/fcn/preset

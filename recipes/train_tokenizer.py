@@ -74,7 +74,7 @@ class Settings:
 
 
 def main(settings):
-    """Count shapes, save the tokenizer, evaluate it on unseen maps."""
+    """Build the codebook from shape frequencies, save and evaluate it."""
     if settings.debug:
         settings = dataclasses.replace(
             settings, num_maps=4, num_outlines=8, num_strokes=2

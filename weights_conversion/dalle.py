@@ -97,8 +97,8 @@ def read(encoder, decoder):
         A dict from name, prefixed with `encoder.` or `decoder.`, to array.
 
     Raises:
-        ValueError: If a file is not such a module or references any class or
-            function that such a module does not need.
+        ValueError: If a file is not a pickled DALL-E encoder or decoder, or
+            references a class or function that is not on the allowlist.
     """
     tensors = {}
     for side, path in (("encoder", encoder), ("decoder", decoder)):

@@ -2,7 +2,7 @@
 
 Sizes are inferred from the tensors. The configuration is only used for what
 they do not determine: strides and dilations, colors, sliding windows. It is a
-dict of the assignments in MMCV's configuration text, such as `{"model":
+dict of the top-level variables of an MMCV config file, such as `{"model":
 {"backbone": ..., "decode_head": ..., "test_cfg": ...}, "img_norm_cfg": ...}`.
 Missing entries default to the release's settings.
 """

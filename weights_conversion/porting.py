@@ -76,7 +76,7 @@ class Source:
         return np.shape(self._tensors[name])
 
     def discard(self, *names):
-        """Remove tensors that the model deliberately does not have."""
+        """Remove checkpoint tensors that have no counterpart in the model."""
         for name in names:
             self.take(name)
 

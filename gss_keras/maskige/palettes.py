@@ -22,7 +22,7 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def named(name):
-    """Return the common palette of a data set.
+    """Return the standard palette of a data set.
 
     Args:
         name: One of `"cityscapes"`, `"ade20k"`, `"mseg"`, `"camvid"`.

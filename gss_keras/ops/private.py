@@ -50,8 +50,8 @@ def skip_empty_weight_decay(optimizer, variables):
     """Disable weight decay if no variable is subject to it.
 
     Purpose: Keras' PyTorch optimizers fail on an empty list of variables to
-    decay, as when only colors are trained. The attribute `weight_decay` is
-    left unchanged, to be saved with the optimizer.
+    decay, for example when only colors are trained. The attribute
+    `weight_decay` is left unchanged, so that the optimizer's config is, too.
 
     Tested with: Keras 3.15. Fallback: nothing is changed.
 

@@ -172,8 +172,8 @@ def write_config(model, folder, card, source):
 def home():
     """Return the folder in which converted presets are found by name.
 
-    It is the one that the environment variable `GSS_KERAS_HOME` names, by
-    default `.cache/gss_keras` in the user's home.
+    Set by the environment variable `GSS_KERAS_HOME`; by default
+    `~/.cache/gss_keras`.
 
     Returns:
         A `pathlib.Path`; the folder need not exist.

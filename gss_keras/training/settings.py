@@ -107,7 +107,7 @@ class Machine:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Settings of a training run, from photos to an evaluated preset."""
+    """Settings of a complete run: data, training, evaluation, preset."""
 
     crop: Crop
     prior: Schedule

@@ -388,22 +388,22 @@ REFUSED = {
     "nothing": ({"outputs": ()}, "`outputs` must name"),
     "tokens": (
         {"outputs": ("tokens",), "window": (20, 32)},
-        "only of a `GenerativeSegmenter`.*`window='whole'`",
+        "in windows.*`window='whole'`",
     ),
     "size": ({"size": (32,)}, "`size`.*two positive ints"),
     "pixels": ({"max_pixels": 0}, "`max_pixels` must be a positive int"),
     "too small": (
         {"max_pixels": 99, "warmup_sizes": [(10, 10)]},
-        "`max_pixels` must allow",
+        "`max_pixels` must be at least",
     ),
     "warm-up": (
         {"size": (32, 48), "warmup_sizes": [(32, 32)]},
-        "`warmup_sizes` must be `size`",
+        "`warmup_sizes` must equal `size`",
     ),
     "batching": ({"max_batch_size": 4}, "needs a `size`"),
     "batch": (
         {"size": (9, 11), "max_batch_size": 4, "max_pixels": 99},
-        "`max_pixels` must allow",
+        "`max_pixels` must be at least",
     ),
     "version": ({"version": 0}, "`version` must be"),
     "unknown": ({"input_signature": None}, "`size`.*input_signature=None"),
@@ -428,10 +428,10 @@ def test_nothing_is_overwritten(segmenter, tmp_path):
     refused = {
         "a new or empty folder": ("photos", {}),
         "a model already": ("model", {"version": "next"}),
-        "is there already": ("versions", {"version": 3}),
+        "exists already": ("versions", {"version": 3}),
         "a new file that ends": ("model.onnx", {"format": "onnx"}),
         "in '.onnx'": ("model.bin", {"format": "onnx"}),
-        "takes no ONNX": ("new.onnx", {"format": "onnx", "version": "next"}),
+        "does not load ONNX": ("new.onnx", {"format": "onnx", "version": "next"}),
         "for TensorFlow Serving": (
             "new.onnx",
             {"format": "onnx", "warmup_sizes": [(8, 8)]},
@@ -473,7 +473,7 @@ def test_what_fails_elsewhere_is_told(tmp_path):
     settings = {"preset": str(tmp_path / "none"), "modules": ["no_such"]}
     request.write_text(json.dumps(settings))
     with pytest.raises(
-        RuntimeError, match="It failed. It said: ValueError: `preset`"
+        RuntimeError, match="It failed. Its error: ValueError: `preset`"
     ):
         elsewhere._run(["gss_keras.export", str(request)], "It failed.")
 

@@ -179,7 +179,7 @@ def _reconstruction(golden, posterior):
 
 
 def _targets(golden, prior, photos):
-    """Compare masks -> target tokens of the prior."""
+    """Compare the target tokens that masks are encoded to."""
     masks = prior.posterior.pad_and_upscale(golden.raw("in/train/gt")[:, 0])
     expected = golden.raw("out/train/target_pixel")[:, 0]
     yield agree("train/target_pixel", to_numpy(masks), expected)

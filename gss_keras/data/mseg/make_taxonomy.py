@@ -4,10 +4,10 @@ r"""Create `taxonomy.json` from the label tables of MSeg.
         --table MSeg_master.tsv --names names --output taxonomy.json
 
 `MSeg_master.tsv` has one row per universal class and one column per data set.
-A cell names the training class that equals the row's universal class, or the
-test class that includes it. `names/<data set>.txt` lists the classes of a data
-set in the order of the ids in its files, one per line. Both come from
-https://github.com/mseg-dataset/mseg-api.
+A cell of a training set names the class that equals the row's universal class;
+one of a test set names the class that includes it. `names/<data set>.txt`
+lists the classes of a data set in the order of the ids in its files, one per
+line. Both come from https://github.com/mseg-dataset/mseg-api.
 """
 
 import csv

@@ -42,7 +42,7 @@ def paint_sky(canvas, light, generator):
 
 
 def add_haze(canvas, light):
-    """Apply exponential haze: blend colors toward the horizon with distance.
+    """Blend colors exponentially into the horizon color with distance: haze.
 
     Args:
         canvas: A `Canvas` with all objects rendered.
