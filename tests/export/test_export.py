@@ -431,7 +431,10 @@ def test_nothing_is_overwritten(segmenter, tmp_path):
         "exists already": ("versions", {"version": 3}),
         "a new file that ends": ("model.onnx", {"format": "onnx"}),
         "in '.onnx'": ("model.bin", {"format": "onnx"}),
-        "does not load ONNX": ("new.onnx", {"format": "onnx", "version": "next"}),
+        "does not load ONNX": (
+            "new.onnx",
+            {"format": "onnx", "version": "next"},
+        ),
         "for TensorFlow Serving": (
             "new.onnx",
             {"format": "onnx", "warmup_sizes": [(8, 8)]},
