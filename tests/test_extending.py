@@ -18,6 +18,8 @@ from tiny import (
 import gss_keras
 from gss_keras import data
 
+pytestmark = pytest.mark.any_backend
+
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "extending.md"
 
 
@@ -87,7 +89,6 @@ def test_an_inverse_takes_one_file(tmp_path):
     )
 
 
-@pytest.mark.any_backend
 def test_a_data_set_takes_two_files(tmp_path):
     for split in ("train", "val"):
         for kind, shape in (("photos", (8, 9, 3)), ("ids", (8, 9))):

@@ -13,6 +13,9 @@ import gss_keras
 from gss_keras import backbones
 from gss_keras.saving.named_weights import arranged
 
+# Files and names are the same whatever computes.
+pytestmark = pytest.mark.any_backend
+
 FOLDER = pathlib.Path(__file__).parent / "format_1"
 # Each with kernels in float16; `expected.npz` has what earlier code computed.
 CLASSES = {
