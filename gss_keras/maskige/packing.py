@@ -231,7 +231,7 @@ def _distances(points):
 
 
 def _smallest(distances, is_movable):
-    """Return the smallest distance of a movable point in each start."""
+    """Return each restart's smallest distance, over the optimized points."""
     if is_movable is not None:
         distances = distances[:, is_movable]
     return distances.min(axis=(1, 2))

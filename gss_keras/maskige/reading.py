@@ -64,8 +64,8 @@ class MaskigeReader:
             width: Width of the photo in pixels.
 
         Returns:
-            Float32 `(batch, height, width, num_classes)`. Votes are in [0, 1]
-            and sum to 1.
+            Float32 `(batch, height, width, num_classes)`. Of an inverse that
+            votes, the fractions of votes, in [0, 1] and summing to 1.
         """
         if self.is_stretched:
             return resize_bilinear(self._votes(maskige), height, width)

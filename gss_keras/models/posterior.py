@@ -250,7 +250,8 @@ class LatentPosterior(PresetMixin, Stage):
 
         Returns:
             Float32 tensor of shape `(batch, height, width, num_classes)`.
-            Votes of nearest colors are in [0, 1] and sum to 1.
+            Of an inverse that votes, the fractions of votes, in [0, 1] and
+            summing to 1.
         """
         decoder = TokenizerDecoder(self, inverse)
         return decoder.logits(None, height, width, maskige, training)

@@ -59,7 +59,7 @@ def to_universal(training_set):
 
     Returns:
         int32 array `(65536,)`: universal ids in `[0, 194)` for class ids, 255
-        for 255, unlabeled, and -1 for invalid ids; the `ids` argument of
+        for id 255 (unlabeled), and -1 for invalid ids; the `ids` argument of
         `gss_keras.data.PairedFiles`.
 
     Raises:
