@@ -131,7 +131,7 @@ class EfficientNetLite(Backbone):
             stride *= strides
             # A later block of the same stride replaces an earlier one.
             lasts[stride] = index
-        # Stride by the index of its last block, which outputs the level.
+        # From the index of the last block of each level to its stride.
         self._levels = {lasts[stride]: stride for stride in STRIDES}
         channels = [self.blocks[index].channels for index in self._levels]
         self.finish(channels, trainable)
@@ -247,9 +247,8 @@ class InvertedResidualBlock(layers.Layer):
         return ops.add(x, features)
 
     def compute_output_shape(self, input_shape):
-        batch, *sizes, _ = input_shape
-        rounded = (size and -(-size // self.strides) for size in sizes)
-        return (batch, *rounded, self.channels)
+        shape = self.depthwise.compute_output_shape(input_shape)
+        return self.project.compute_output_shape(shape)
 
     def get_config(self):
         return {

@@ -75,9 +75,8 @@ class BottleneckBlock(layers.Layer):
         return ops.relu(x)
 
     def compute_output_shape(self, input_shape):
-        batch, *sizes, _ = input_shape
-        rounded = (size and -(-size // self.strides) for size in sizes)
-        return (batch, *rounded, self.expanded)
+        shape = self.conv_2.compute_output_shape(input_shape)
+        return self.conv_3.compute_output_shape(shape)
 
     def get_config(self):
         return {

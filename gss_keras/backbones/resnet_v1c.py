@@ -128,7 +128,7 @@ class ResNetV1c(Backbone):
                 block.build(shape)
                 shape = block.compute_output_shape(shape)
                 self.blocks.append(block)
-            # Stride by the index of its last block, which outputs the level.
+            # From the index of the last block of each level to its stride.
             self._levels[len(self.blocks) - 1] = STRIDES[stage]
         channels = [self.blocks[index].expanded for index in self._levels]
         self.finish(channels, trainable)

@@ -84,7 +84,11 @@ def score_windows(score, photos, window, stride, channels=None):
         _times_covered(tops, height, window[0])[:, None]
         * _times_covered(lefts, width, window[1])[None, :]
     )[..., None]
-    return total / (ops.convert_to_numpy(counts) if is_array else counts)
+    if is_array:
+        # In place: the scores of a large photo fill gigabytes.
+        total /= ops.convert_to_numpy(counts)
+        return total
+    return total / counts
 
 
 def _length(starts):

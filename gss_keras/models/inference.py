@@ -127,7 +127,8 @@ def infer_in_windows(
 
     scores = score_windows(score, photos, window, stride, channels)
     results = {"logits": scores[..., :num_classes]}
-    results["masks"] = argmax(results["logits"])
+    if has_confidence or "masks" in outputs:
+        results["masks"] = argmax(results["logits"])
     if has_confidence:
         certainty = scores[..., num_classes:]
         results["confidence"] = confidence_of(certainty, results["masks"])

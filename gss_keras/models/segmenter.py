@@ -148,6 +148,7 @@ class GenerativeSegmenter(BaseSegmenter):
             results["logits"] = decoder.logits(
                 tokens, height, width, maskige, training
             )
+        if {"logits", "masks"} <= needed:
             results["masks"] = argmax(results["logits"])
         elif "masks" in needed:
             results["masks"] = decoder.masks(tokens, height, width, maskige)
