@@ -25,7 +25,7 @@ _DTYPES = (
 
 
 class FileError(ValueError):
-    """Error about a file that cannot be read; the message names the file."""
+    """Raised if a file cannot be read; the message contains its name."""
 
 
 class Storage(NamedTuple):

@@ -86,6 +86,42 @@ class Backbone(PresetMixin, keras.Model):
         }
 
 
+def append_built(stack, layer, shape):
+    """Build a layer and append it to a list.
+
+    Args:
+        stack: List of layers.
+        layer: Layer to append.
+        shape: Shape, or list of shapes, of its input.
+
+    Returns:
+        The shape, or shapes, of its output.
+    """
+    layer.build(shape)
+    stack.append(layer)
+    return layer.compute_output_shape(shape)
+
+
+def run_blocks(x, blocks, levels, training=None):
+    """Run blocks in sequence and collect the feature maps of some.
+
+    Args:
+        x: Input of the first block.
+        blocks: List of layers.
+        levels: Dict from the index of a block to the stride of its output.
+        training: Whether the blocks are being trained.
+
+    Returns:
+        Dict from stride to feature map.
+    """
+    features = {}
+    for index, block in enumerate(blocks):
+        x = block(x, training=training)
+        if index in levels:
+            features[levels[index]] = x
+    return features
+
+
 def normalization(pixel_mean, pixel_deviation, dtype):
     """Return the layer that normalizes raw pixels, built.
 

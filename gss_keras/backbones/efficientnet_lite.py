@@ -5,7 +5,12 @@ import math
 import keras
 from keras import layers, ops
 
-from gss_keras.backbones.backbone import Backbone
+from gss_keras.backbones.backbone import (
+    Backbone,
+    append_built,
+    normalization,
+    run_blocks,
+)
 from gss_keras.constants import STRIDES
 from gss_keras.layers.conv_norm import ConvNorm
 
@@ -101,13 +106,9 @@ class EfficientNetLite(Backbone):
 
         arguments = {"width": width, "depth": depth}
         super().__init__(arguments, dtype, **kwargs)
-        self.normalisation = layers.Rescaling(
-            1 / PIXEL_SCALE,
-            offset=-PIXEL_MEAN / PIXEL_SCALE,
-            dtype=dtype,
-            name="normalisation",
+        self.normalisation = normalization(
+            (PIXEL_MEAN,) * 3, (PIXEL_SCALE,) * 3, dtype
         )
-        self.normalisation.build((None, None, None, 3))
         self.stem = ConvNorm(
             STEM_CHANNELS, 3, 2, name="stem", dtype=dtype, **_CONVENTIONS
         )
@@ -125,9 +126,7 @@ class EfficientNetLite(Backbone):
                 name=f"block_{index}",
                 dtype=dtype,
             )
-            block.build(shape)
-            shape = block.compute_output_shape(shape)
-            self.blocks.append(block)
+            shape = append_built(self.blocks, block, shape)
             stride *= strides
             # A later block of the same stride replaces an earlier one.
             lasts[stride] = index
@@ -143,12 +142,7 @@ class EfficientNetLite(Backbone):
 
     def call(self, photos, training=None):
         x = self.stem(self.normalisation(photos), training=training)
-        features = {}
-        for index, block in enumerate(self.blocks):
-            x = block(x, training=training)
-            if index in self._levels:
-                features[self._levels[index]] = x
-        return features
+        return run_blocks(x, self.blocks, self._levels, training)
 
     def freeze_up_to(self, stride):
         """Freeze the early layers, weights and batch statistics.

@@ -7,6 +7,7 @@ from gss_keras.backbones.backbone import (
     PIXEL_DEVIATION,
     PIXEL_MEAN,
     Backbone,
+    append_built,
     normalization,
 )
 from gss_keras.backbones.residual import BasicBlock, BottleneckBlock
@@ -97,12 +98,12 @@ class HRNetV2(Backbone):
             layer = ConvNorm(
                 STEM_CHANNELS, 3, 2, name=f"stem_{index}", dtype=dtype
             )
-            shape = _append(self.stem, layer, shape)
+            shape = append_built(self.stem, layer, shape)
         for index in range(blocks[0]):
             block = BottleneckBlock(
                 first_channels, name=f"stage_0_block_{index}", dtype=dtype
             )
-            shape = _append(self.first_stage, block, shape)
+            shape = append_built(self.first_stage, block, shape)
         self.stages, shapes = [], [shape]
         for stage, count in enumerate(modules, start=1):
             transition = HRTransition(
@@ -110,14 +111,14 @@ class HRNetV2(Backbone):
                 name=f"stage_{stage}_transition",
                 dtype=dtype,
             )
-            shapes = _append(self.stages, transition, shapes)
+            shapes = append_built(self.stages, transition, shapes)
             for index in range(count):
                 module = HRModule(
                     blocks[stage],
                     name=f"stage_{stage}_module_{index}",
                     dtype=dtype,
                 )
-                _append(self.stages, module, shapes)
+                append_built(self.stages, module, shapes)
         self.finish(channels, trainable)
 
     def call(self, photos, training=None):
@@ -230,7 +231,7 @@ class HRTransition(layers.Layer):
                 name=str(index),
                 dtype=self.dtype_policy,
             )
-            _append(self.convs, conv, shape)
+            append_built(self.convs, conv, shape)
 
     def call(self, branches, training=None):
         inputs = [*branches, branches[-1]]
@@ -279,11 +280,11 @@ class HRModule(layers.Layer):
             for index in range(self.blocks):
                 name = f"branch_{branch}_block_{index}"
                 block = BasicBlock(name=name, dtype=dtype)
-                _append(self.basic_blocks, block, shape)
+                append_built(self.basic_blocks, block, shape)
         for target in range(len(input_shape)):
             # The names of its convolutions tell it from the others.
             fusion = BranchFusion(target, name="fuse", dtype=dtype)
-            _append(self.fusions, fusion, input_shape)
+            append_built(self.fusions, fusion, input_shape)
 
     def call(self, branches, training=None):
         branches = list(branches)
@@ -396,7 +397,7 @@ class BranchResampling(layers.Layer):
                 name="conv_0",
                 dtype=self.dtype_policy,
             )
-            _append(self.convs, conv, shape)
+            append_built(self.convs, conv, shape)
         for step in range(self.levels):
             is_last = step == self.levels - 1
             conv = ConvNorm(
@@ -407,7 +408,7 @@ class BranchResampling(layers.Layer):
                 name=f"conv_{step}",
                 dtype=self.dtype_policy,
             )
-            shape = _append(self.convs, conv, shape)
+            shape = append_built(self.convs, conv, shape)
 
     def call(self, features, like, training=None):
         x = features
@@ -425,10 +426,3 @@ class BranchResampling(layers.Layer):
             "channels": self.channels,
             "levels": self.levels,
         }
-
-
-def _append(stack, layer, shape):
-    """Build a layer, append it and return its output shape."""
-    layer.build(shape)
-    stack.append(layer)
-    return layer.compute_output_shape(shape)

@@ -7,7 +7,9 @@ from gss_keras.backbones.backbone import (
     PIXEL_DEVIATION,
     PIXEL_MEAN,
     Backbone,
+    append_built,
     normalization,
+    run_blocks,
 )
 from gss_keras.backbones.residual import BottleneckBlock
 from gss_keras.checks import check_count, check_counts
@@ -125,9 +127,7 @@ class ResNetV1c(Backbone):
                     dtype=dtype,
                     name=f"stage_{stage}_block_{index}",
                 )
-                block.build(shape)
-                shape = block.compute_output_shape(shape)
-                self.blocks.append(block)
+                shape = append_built(self.blocks, block, shape)
             # From the index of the last block of each level to its stride.
             self._levels[len(self.blocks) - 1] = STRIDES[stage]
         channels = [self.blocks[index].expanded for index in self._levels]
@@ -140,12 +140,7 @@ class ResNetV1c(Backbone):
         # After a ReLU, padded zeros never win the maximum.
         x = ops.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
         x = ops.max_pool(x, 3, 2, data_format="channels_last")
-        features = {}
-        for index, block in enumerate(self.blocks):
-            x = block(x, training=training)
-            if index in self._levels:
-                features[self._levels[index]] = x
-        return features
+        return run_blocks(x, self.blocks, self._levels, training)
 
     @property
     def strides(self):
@@ -166,7 +161,5 @@ def _make_stem(channels, dtype):
         ((channels // 2, 2), (channels // 2, 1), (channels, 1))
     ):
         layer = ConvNorm(width, 3, strides, dtype=dtype, name=f"stem_{index}")
-        layer.build(shape)
-        shape = layer.compute_output_shape(shape)
-        stem.append(layer)
+        shape = append_built(stem, layer, shape)
     return stem

@@ -145,8 +145,8 @@ class LookupEncoder(keras.layers.Layer):
         is_mixed = ops.cast(is_mixed, "int32")
         count = ops.shape(patches)[0]
         capacity = -(-count // self.one_in)
-        # The number of encoded patches is static, so it may include uniform
-        # ones.
+        # A fixed number of patches is encoded; spare capacity goes to uniform
+        # patches, whose tokens are the same either way.
         _, selected = ops.top_k(is_mixed, capacity)
         selected = ops.cast(selected, "int32")
         fields = _ReceptiveFields(

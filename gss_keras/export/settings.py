@@ -1,4 +1,4 @@
-"""Settings of an export, validated before anything is written."""
+"""Export settings, validated before any file is written."""
 
 import dataclasses
 

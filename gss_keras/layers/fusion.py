@@ -1,4 +1,4 @@
-"""Fusion of the levels of a feature pyramid at its finest stride."""
+"""Multi-level feature fusion at the finest stride of a feature pyramid."""
 
 import keras
 from keras import ops

@@ -21,7 +21,7 @@ from gss_keras.ops.backend import argmax
 
 # Minimum distance of two decoded colors, in units of 0-255, to be distinct.
 _MIN_DISTANCE = 16.0
-# Levels of red, green and blue in the grid of colors to reconstruct.
+# Number of values per RGB channel in the grid of colors to reconstruct.
 _LEVELS = 17
 
 

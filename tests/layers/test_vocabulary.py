@@ -1,4 +1,4 @@
-"""The chunked classifier over the codebook against unchunked formulas."""
+"""Test the chunked codebook classifier against an unchunked reference."""
 
 import keras
 import numpy as np

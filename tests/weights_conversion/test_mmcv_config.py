@@ -52,7 +52,7 @@ def test_entries_are_parsed():
 def test_no_code_is_executed(tmp_path, value):
     flag = tmp_path / "flag"
     text = f"model = {value.format(flag=flag)}\n"
-    # A deeply nested list is harmless.
+    # A deeply nested list is a literal, so parsing succeeds.
     if value.startswith("[["):
         assert parse_config(text, ("model",))["model"]
     else:

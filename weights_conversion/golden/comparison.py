@@ -54,7 +54,7 @@ class Golden:
         ]
 
     def raw(self, name):
-        """Return an array in the layout of the file."""
+        """Return an array as stored: PyTorch's layout, channels first."""
         return self._arrays[name]
 
     def map(self, name):
