@@ -139,12 +139,19 @@ class BaseSegmenter(PresetMixin, Stage):
             `GenerativeSegmenter` for its further outputs.
 
         Raises:
-            ValueError: If an output is unknown, or not available in windows.
+            ValueError: If an output is unknown or not available in windows,
+                or `known` is given for windows.
         """
         window, stride = self.resolve_window(window, stride)
         self.check_outputs(outputs, window)
         if window is None:
             return self._infer_whole(photos, outputs, known, training)
+        if known:
+            raise ValueError(
+                "`known` must be None in windows, each of which has values "
+                "of its own. Give `window='whole'`. "
+                f"Received: known of {sorted(known)}, window={window}"
+            )
         return infer_in_windows(
             self._infer_whole, photos, outputs, window, stride,
             self.num_classes, self.certainty_channels,

@@ -57,6 +57,9 @@ def test_windows_average_the_same_logits_as_predict(segmenter):
     logits = segmenter.predict_logits(photos, **WINDOW)
     np.testing.assert_allclose(found["logits"], logits, atol=1e-5)
     np.testing.assert_array_equal(found["masks"], found["logits"].argmax(-1))
+    known = {"masks": found["masks"]}
+    with pytest.raises(ValueError, match="`known` must be None in windows"):
+        segmenter.infer(photos, outputs, **WINDOW, known=known)
     with pytest.raises(ValueError, match="must name one or more"):
         segmenter.infer(photos, ("nothing",))
 
